@@ -1,0 +1,130 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { node22 } from '../support/node22.ts';
+
+/** The revision whose requirements are judged, and at whose wire version every scenario runs. */
+export const REVISION = '2025-11-25';
+
+/** One check of a scenario, as the suite writes it to `checks.json`. Only SUCCESS is passing. */
+export interface Check {
+  readonly id: string;
+  readonly status: 'SUCCESS' | 'FAILURE' | 'WARNING' | 'INFO' | 'SKIPPED';
+  readonly errorMessage?: string;
+}
+
+/** The checks of each scenario, by the scenario's name, in the order of the run. */
+export type ConformanceResults = ReadonlyMap<string, readonly Check[]>;
+
+/** What to judge. */
+export interface RunConformance {
+  /** The MCP endpoint, on loopback: the suite's Host and Origin checks ask for that. */
+  readonly url: string;
+  /** Scenarios by name, each in a process of its own and all at once; absent, the revision's whole set in one process. */
+  readonly scenarios?: readonly string[];
+  /** Limit for the whole call, in milliseconds; the suite is killed beyond it. */
+  readonly timeoutMs: number;
+}
+
+const CLI = createRequire(import.meta.url).resolve(
+  '@modelcontextprotocol/conformance/dist/index.js',
+);
+
+/**
+ * Runs the official conformance suite against a URL, on Node 22, and returns what every check said.
+ * Failing checks are results; it throws only when the suite itself could not run, or not in time.
+ */
+export async function runConformance({
+  url,
+  scenarios,
+  timeoutMs,
+}: RunConformance): Promise<ConformanceResults> {
+  const node = await node22();
+  const signal = AbortSignal.timeout(timeoutMs);
+  const output = await mkdtemp(join(tmpdir(), 'conformance-'));
+  const selections = scenarios?.map((name) => ['--scenario', name, '--spec-version', REVISION]) ?? [
+    ['--requirements', REVISION],
+  ];
+  try {
+    const run = (selection: string[]) =>
+      runSuite(
+        node,
+        ['server', '--url', url, ...selection, '--output-dir', output, '--timeout', '20000'],
+        signal,
+      );
+    const logs = await Promise.all(selections.map(run));
+    const results = await readResults(output);
+    const missing = scenarios?.filter((name) => !results.has(name)) ?? [];
+    if (results.size === 0 || missing.length > 0)
+      throw new Error(
+        `The conformance suite left no result of ${missing.join(', ') || 'any scenario'}:\n${logs.join('\n')}`,
+      );
+    return results;
+  } finally {
+    await rm(output, { recursive: true, force: true });
+  }
+}
+
+/** The passing checks, as `scenario/check`, sorted. */
+export function passing(results: ConformanceResults): string[] {
+  return [...results]
+    .flatMap(([scenario, checks]) =>
+      checks.filter(({ status }) => status === 'SUCCESS').map(({ id }) => `${scenario}/${id}`),
+    )
+    .sort();
+}
+
+/** One line for each check that failed or warned, and for each that passes in `baseline` but not in `results`. */
+export function shortfalls(
+  results: ConformanceResults,
+  baseline: ConformanceResults = new Map(),
+): string[] {
+  const passed = new Set(passing(results));
+  const lost = passing(baseline).filter((check) => !passed.has(check));
+  const bad = [...results].flatMap(([scenario, checks]) =>
+    checks
+      .filter(({ status }) => status === 'FAILURE' || status === 'WARNING')
+      .map(({ id, status, errorMessage }) => `${scenario}/${id}: ${status} ${errorMessage ?? ''}`),
+  );
+  return [...bad, ...lost.map((check) => `${check}: passes directly, not here`)];
+}
+
+async function runSuite(
+  node: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const child = spawn(node, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const kill = () => child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  const output: string[] = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => output.push(String(chunk)));
+  try {
+    await once(child, 'close');
+  } finally {
+    signal.removeEventListener('abort', kill);
+  }
+  const log = output.join('').slice(-4000);
+  if (signal.aborted) throw new Error(`The conformance suite did not end in time:\n${log}`);
+  return log;
+}
+
+/** The suite writes `server-<scenario>-<timestamp>/checks.json` for each scenario it finished. */
+async function readResults(folder: string): Promise<Map<string, readonly Check[]>> {
+  const results = new Map<string, readonly Check[]>();
+  for (const entry of await readdir(folder)) {
+    const scenario = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry)?.[1];
+    if (scenario === undefined) continue;
+    const checks = await readFile(join(folder, entry, 'checks.json'), 'utf8').catch(
+      () => undefined,
+    );
+    if (checks !== undefined) results.set(scenario, JSON.parse(checks) as Check[]);
+  }
+  return results;
+}
