@@ -16,12 +16,18 @@ export function importsOf(text: string): Import[] {
   const source = withoutComments(text);
   const found: Import[] = [];
   for (const match of source.matchAll(/^(?:import|export)\b([^'"`;=]*?)\bfrom\s*['"]([^'"]+)['"]/gm)) {
-    found.push({ specifier: match[2], typeOnly: isTypeOnly(match[1] ?? ''), line: lineAt(source, match.index) });
+    found.push({
+      specifier: match[2],
+      typeOnly: isTypeOnly(match[1] ?? ''),
+      line: lineAt(source, match.index),
+    });
   }
   for (const match of source.matchAll(/^import\s*['"]([^'"]+)['"]/gm)) {
     found.push({ specifier: match[1], typeOnly: false, line: lineAt(source, match.index) });
   }
-  for (const match of source.matchAll(/(?<![.\w$])(?:import|require)\s*\(\s*(?:(['"`])([^'"`$]+)\1\s*[,)])?/g)) {
+  for (const match of source.matchAll(
+    /(?<![.\w$])(?:import|require)\s*\(\s*(?:(['"`])([^'"`$]+)\1\s*[,)])?/g,
+  )) {
     found.push({ specifier: match[2], typeOnly: false, line: lineAt(source, match.index) });
   }
   return found;

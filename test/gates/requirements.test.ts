@@ -77,7 +77,9 @@ describe('the citation gate bites', () => {
   it('sees a deferred entry that is cited', () => {
     const [late] = ENTRIES.find(([, entry]) => entry.deferred !== undefined) ?? [];
     if (late === undefined) return;
-    expect(citedThoughDeferred(planted(`it(verifies('${late}')('early'), () => {});\n`).found)).to.have.length(1);
+    expect(
+      citedThoughDeferred(planted(`it(verifies('${late}')('early'), () => {});\n`).found),
+    ).to.have.length(1);
   });
 
   it('refuses ids that it cannot read', () => {

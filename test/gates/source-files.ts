@@ -11,7 +11,10 @@ export type SourceFiles = ReadonlyMap<string, string>;
 const IGNORED = new Set(['node_modules', 'dist', 'gen', 'coverage']);
 
 /** Reads every file below `folders` whose name ends in one of `extensions`. */
-export function readSources(folders: readonly string[], extensions: readonly string[] = ['.ts']): SourceFiles {
+export function readSources(
+  folders: readonly string[],
+  extensions: readonly string[] = ['.ts'],
+): SourceFiles {
   const found = new Map<string, string>();
   const visit = (path: string): void => {
     if (statSync(path).isDirectory()) {
