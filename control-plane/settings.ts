@@ -1,0 +1,165 @@
+import type { LogFormat, LogLevel } from '../shared/log.ts';
+import type { Keys } from './keys.ts';
+import type { StoreSettings } from './store/settings.ts';
+
+/**
+ * The control plane's configuration, resolved: defaults filled in, durations in
+ * milliseconds, sizes in bytes, secrets read. `config.ts` makes it from a file;
+ * nothing else reads the file or the environment.
+ */
+export interface Settings {
+  /** This replica's name, unique among the replicas of one store. */
+  readonly replica: string;
+  /** Absolute. Keys and the embedded store live here, and what stdio children leave behind is noted here. */
+  readonly stateFolder: string;
+  readonly listen: { readonly grpc: Address; readonly ops: Address };
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+  readonly store: StoreSettings;
+  /** Undefined: made once and kept in the state folder, which only stores of one machine allow. */
+  readonly keys: Keys | undefined;
+  readonly identity: IdentitySettings;
+  readonly advertise: AdvertiseSettings;
+  /** In the order of the file. */
+  readonly backends: readonly BackendSettings[];
+  /** At least one; the first is served to a sidecar that names `default` when none has that name. */
+  readonly virtualServers: readonly VirtualServerSettings[];
+  readonly limits: LimitSettings;
+}
+
+export interface Address {
+  readonly host: string;
+  /** 0 asks the system for a free one. */
+  readonly port: number;
+}
+
+export interface IdentitySettings {
+  /** Whether a request without a token is served, as the anonymous caller. */
+  readonly anonymous: boolean;
+  readonly issuers: readonly IssuerSettings[];
+  /** Development only: a loopback URL is the same in every mesh of the world. */
+  readonly acceptLoopbackAudience: boolean;
+  /** How long a verdict about a token may be used again. */
+  readonly verdictCacheMs: number;
+  /** Allowed difference of clocks for `exp` and `nbf`. */
+  readonly clockToleranceMs: number;
+  /** How long an open stream outlives its token. */
+  readonly tokenGraceMs: number;
+}
+
+export interface IssuerSettings {
+  /** Compared with `iss`, byte for byte. */
+  readonly issuer: string;
+  readonly jwksUri: string;
+  /** At least one of these must be in `aud`. */
+  readonly audiences: readonly string[];
+  /** Asymmetric signature algorithms only. */
+  readonly algorithms: readonly string[];
+  /** The required `typ` header, for example `at+jwt` (RFC 9068). */
+  readonly typ: string | undefined;
+  /** The oldest acceptable `iat`; `iat` is required then. */
+  readonly maxTokenAgeMs: number | undefined;
+  /** The claim that names the tenant; part of the identity binding. */
+  readonly tenantClaim: string | undefined;
+  /** The claim that holds the scopes, as a string or an array (`scope`, some issuers `scp`). */
+  readonly scopeClaim: string;
+  /** Scopes without which a token of this issuer may do nothing. */
+  readonly requiredScopes: readonly string[];
+  /** At most one fetch of the issuer's keys in this time. */
+  readonly jwksCooldownMs: number;
+  /** How long fetched keys are used while the issuer cannot be reached. */
+  readonly jwksMaxStaleMs: number;
+  /** Bounds one fetch of the issuer's keys. */
+  readonly jwksTimeoutMs: number;
+}
+
+/** What the protected resource metadata says (RFC 9728). */
+export interface AdvertiseSettings {
+  /** The mesh's logical resource; undefined echoes the Host that the client used. */
+  readonly resource: string | undefined;
+  readonly scopes: readonly string[];
+}
+
+interface BackendCommon {
+  /** `[a-z0-9][a-z0-9-]*`, at most 40 characters: it becomes the prefix of names. */
+  readonly name: string;
+  readonly credential: CredentialSettings;
+  readonly timeouts: BackendTimeouts;
+  /** The backend's own names of tools that may be called again when the outcome of a call is unknown. */
+  readonly replaySafe: ReadonlySet<string>;
+  /** What the first call after lost backend state gets: its result, which says so, or an error. */
+  readonly onStateLoss: 'continue' | 'error';
+}
+
+export interface HttpBackendSettings extends BackendCommon {
+  /** `http` is Streamable HTTP, `sse` the HTTP+SSE transport of 2024-11-05. */
+  readonly kind: 'http' | 'sse';
+  readonly url: string;
+  /** Sent with every request, the same for every caller. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface StdioBackendSettings extends BackendCommon {
+  readonly kind: 'stdio';
+  readonly command: string;
+  readonly args: readonly string[];
+  /** The child's whole environment: a few harmless inherited variables and the configured ones. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. */
+  readonly cwd: string;
+  /** One child for all sessions instead of one a session. */
+  readonly shared: boolean;
+}
+
+export type BackendSettings = HttpBackendSettings | StdioBackendSettings;
+
+/** How the credential for a backend is obtained. Later strategies join this union. */
+export type CredentialSettings =
+  | { readonly strategy: 'none' }
+  | { readonly strategy: 'header'; readonly name: string; readonly value: string };
+
+export interface BackendTimeouts {
+  readonly initializeMs: number;
+  readonly requestMs: number;
+  /** For requests that wait for a person. */
+  readonly humanPacedMs: number;
+}
+
+export interface VirtualServerSettings {
+  readonly name: string;
+  /** Names of backends, in the order in which lists show them. */
+  readonly backends: readonly string[];
+  readonly naming: {
+    readonly mode: 'prefix' | 'none' | 'priority';
+    /** Who wins a conflict of names, first to last. Holds every backend of the virtual server. */
+    readonly order: readonly string[];
+  };
+  readonly instructions: string | undefined;
+}
+
+export interface LimitSettings {
+  readonly sessionIdleMs: number;
+  readonly sessionAbsoluteMs: number;
+  /** Live sessions of one replica. */
+  readonly liveSessions: number;
+  /** Memory of all live sessions of one replica, as estimated. */
+  readonly liveBytes: number;
+  readonly sessionsPerPrincipal: number;
+  readonly anonymousPerSidecar: number;
+  readonly initializePerMinute: number;
+  readonly initializeBurst: number;
+  readonly restoreDeadlineMs: number;
+  /** How long initialize waits for backends before it answers with those that are there. */
+  readonly initializeAnswerMs: number;
+  readonly messageBytes: number;
+  /** A call that takes longer becomes a stream. */
+  readonly streamAfterMs: number;
+  /** Events kept for resuming one stream, beside its answer. */
+  readonly resumeEvents: number;
+  readonly resumeBytes: number;
+  readonly resumeTtlMs: number;
+  /** How long an owner may serve without asking the store. At most 1,000. */
+  readonly leaseMs: number;
+  readonly drainMs: number;
+  /** stdio children of one replica. */
+  readonly stdioChildren: number;
+}
