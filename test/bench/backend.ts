@@ -1,0 +1,84 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+// A lean MCP server, as a program: what it costs must be small beside what is measured. It answers JSON,
+// or SSE when a call asks for it; a call says how large its answer is and what it must echo.
+
+const INITIALIZED = {
+  protocolVersion: '2025-11-25',
+  capabilities: { tools: {} },
+  serverInfo: { name: 'bench-backend', version: '1.0.0' },
+};
+const TOOLS = {
+  tools: [{ name: 'echo', description: 'Echoes a value', inputSchema: { type: 'object' } }],
+};
+
+interface Message {
+  readonly id?: string | number;
+  readonly method?: string;
+  readonly params?: { arguments?: { echo: string; bytes: number; sse: boolean } };
+}
+
+let sessions = 0;
+const padding = new Map<number, string>();
+
+const server = createServer((request, response) => {
+  if (request.method !== 'POST') {
+    response.writeHead(request.method === 'DELETE' ? 200 : 405, { allow: 'POST, DELETE' }).end();
+    return;
+  }
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => answer(JSON.parse(Buffer.concat(chunks).toString()) as Message, response));
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address() as AddressInfo;
+  console.log(JSON.stringify({ url: `http://127.0.0.1:${port}/mcp` }));
+});
+process.once('SIGTERM', () => {
+  server.close();
+  server.closeAllConnections();
+});
+
+function answer(message: Message, response: ServerResponse): void {
+  if (message.id === undefined) {
+    response.writeHead(202, { 'content-length': 0 }).end();
+    return;
+  }
+  const head = `{"jsonrpc":"2.0","id":${JSON.stringify(message.id)},"result":`;
+  if (message.method === 'initialize') {
+    sessions += 1;
+    response.setHeader('mcp-session-id', `bench-${sessions}`);
+    json(response, `${head}${JSON.stringify(INITIALIZED)}}`);
+  } else if (message.method === 'tools/call' && message.params?.arguments !== undefined) {
+    const { echo, bytes, sse } = message.params.arguments;
+    const text = `${echo} ${pad(bytes - 2 * echo.length - 2)} ${echo}`;
+    const body = `${head}{"content":[{"type":"text","text":"${text}"}]}}`;
+    if (sse) event(response, body);
+    else json(response, body);
+  } else if (message.method === 'tools/list') json(response, `${head}${JSON.stringify(TOOLS)}}`);
+  else json(response, `${head}{}}`);
+}
+
+function json(response: ServerResponse, body: string): void {
+  response
+    .writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+    .end(body);
+}
+
+function event(response: ServerResponse, body: string): void {
+  response
+    .writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
+    .end(`event: message\ndata: ${body}\n\n`);
+}
+
+function pad(bytes: number): string {
+  const size = Math.max(0, bytes);
+  let text = padding.get(size);
+  if (text === undefined) {
+    text = 'x'.repeat(size);
+    padding.set(size, text);
+  }
+  return text;
+}

@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const OUT = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
+
+/** The programs of the bench, bundled as the product is, so that no loader weighs on one side alone. */
+export interface Programs {
+  readonly backend: string;
+  readonly bareProxy: string;
+  readonly loadClient: string;
+}
+
+/** Bundles the programs into `.cache/bench` and returns their paths. */
+export async function compilePrograms(): Promise<Programs> {
+  const names = ['backend', 'bare-proxy', 'load-client'];
+  await build({
+    entryPoints: names.map((name) => join(HERE, `${name}.ts`)),
+    outdir: OUT,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    external: ['undici'],
+    logLevel: 'warning',
+  });
+  return {
+    backend: join(OUT, 'backend.mjs'),
+    bareProxy: join(OUT, 'bare-proxy.mjs'),
+    loadClient: join(OUT, 'load-client.mjs'),
+  };
+}

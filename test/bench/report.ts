@@ -1,0 +1,65 @@
+import type { Results } from './results.ts';
+import { BARE_PROXY } from './row-names.ts';
+import type { Verdict } from './targets.ts';
+
+const HEADINGS = ['load', 'row', 'calls/s', 'of bare', 'p50 µs', 'p99 µs', 'CPU µs/call', 'RSS MiB'];
+
+/** The medians of all rounds as a table, and what became of the targets, for people. */
+export function report(results: Results, verdicts: readonly Verdict[]): string {
+  const rows = results.loads.flatMap((load) => results.rows.map((row) => tableRow(results, load, row)));
+  const judged = verdicts.map(
+    ({ target, bound, figure, outcome }) =>
+      `${outcome.padEnd(10)} ${target}: ${number(figure, 2)} (${bound})`,
+  );
+  return `${table([HEADINGS, ...rows])}\n\n${judged.join('\n')}\n`;
+}
+
+/** The medians of all rounds, for programs. */
+export function summary(results: Results) {
+  return results.loads.flatMap((load) =>
+    results.rows.map((row) => {
+      const of = { row, load };
+      return {
+        row,
+        load,
+        callsPerSecond: results.median({ ...of, metric: 'callsPerSecond' }),
+        ofBareProxy: results.ratio({ ...of, to: BARE_PROXY, metric: 'callsPerSecond' }),
+        p50Us: results.median({ ...of, metric: 'p50Us' }),
+        p99Us: results.median({ ...of, metric: 'p99Us' }),
+        cpuUsPerCall: results.median({ ...of, metric: 'cpuUsPerCall' }),
+        rssBytes: results.median({ ...of, metric: 'rssBytes' }),
+      };
+    }),
+  );
+}
+
+function tableRow(results: Results, load: string, row: string): string[] {
+  const of = { row, load };
+  return [
+    load,
+    row,
+    number(results.median({ ...of, metric: 'callsPerSecond' }), 0),
+    number(results.ratio({ ...of, to: BARE_PROXY, metric: 'callsPerSecond' }), 2),
+    number(results.median({ ...of, metric: 'p50Us' }), 0),
+    number(results.median({ ...of, metric: 'p99Us' }), 0),
+    number(results.median({ ...of, metric: 'cpuUsPerCall' }), 1),
+    number(results.median({ ...of, metric: 'rssBytes' }) / 2 ** 20, 0),
+  ];
+}
+
+function number(value: number, digits: number): string {
+  return Number.isNaN(value) ? '-' : value.toFixed(digits);
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+        )
+        .join('  '),
+    )
+    .join('\n');
+}

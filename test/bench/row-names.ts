@@ -1,0 +1,5 @@
+/** Rows that targets speak of. */
+export const DIRECT = 'direct';
+export const BARE_PROXY = 'bare proxy';
+export const OUTRIGGER = 'outrigger';
+export const OUTRIGGER_TWO = 'outrigger, 2 replicas';

@@ -1,0 +1,69 @@
+import type { Results } from './results.ts';
+import { BARE_PROXY, DIRECT, OUTRIGGER } from './row-names.ts';
+
+/** What the mesh has to reach, as a figure that is read from results and a bound. */
+export interface Target {
+  readonly name: string;
+  readonly bound: { readonly atLeast: number } | { readonly atMost: number };
+  figure(results: Results): number;
+}
+
+/** How a target came out; `unmeasured` when a row or load it needs did not run. */
+export interface Verdict {
+  readonly target: string;
+  readonly bound: string;
+  readonly figure: number;
+  readonly outcome: 'met' | 'missed' | 'unmeasured';
+}
+
+/** Ratios within one run, so that they hold on any machine; and two absolute bounds of CPU and memory. */
+export const TARGETS: readonly Target[] = [
+  {
+    name: 'calls per second, 64 at once, against the bare proxy',
+    bound: { atLeast: 0.6 },
+    figure: (results) =>
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '500 B x64', metric: 'callsPerSecond' }),
+  },
+  {
+    name: 'calls per second with 64 KiB answers, 64 at once, against the bare proxy',
+    bound: { atLeast: 0.55 },
+    figure: (results) =>
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '64 KiB x64', metric: 'callsPerSecond' }),
+  },
+  {
+    name: 'CPU of sidecar and replica, 64 at once, µs a call',
+    bound: { atMost: 150 },
+    figure: (results) => results.median({ row: OUTRIGGER, load: '500 B x64', metric: 'cpuUsPerCall' }),
+  },
+  {
+    name: 'CPU of sidecar and replica, 64 at once, against the bare proxy',
+    bound: { atMost: 2.7 },
+    figure: (results) =>
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '500 B x64', metric: 'cpuUsPerCall' }),
+  },
+  {
+    name: 'p50 added to a direct call, one at a time, against what the bare proxy adds',
+    bound: { atMost: 2.5 },
+    figure: (results) =>
+      results.ratioAdded({
+        row: OUTRIGGER,
+        to: BARE_PROXY,
+        base: DIRECT,
+        load: '500 B x1',
+        metric: 'p50Us',
+      }),
+  },
+];
+
+/** Judges results by targets. */
+export function judge(results: Results, targets: readonly Target[] = TARGETS): Verdict[] {
+  return targets.map((target) => {
+    const figure = target.figure(results);
+    const [bound, met] =
+      'atLeast' in target.bound
+        ? [`>= ${target.bound.atLeast}`, figure >= target.bound.atLeast]
+        : [`<= ${target.bound.atMost}`, figure <= target.bound.atMost];
+    const outcome = Number.isNaN(figure) ? 'unmeasured' : met ? 'met' : 'missed';
+    return { target: target.name, bound, figure, outcome };
+  });
+}
