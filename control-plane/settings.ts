@@ -49,7 +49,8 @@ export interface IdentitySettings {
 export interface IssuerSettings {
   /** Compared with `iss`, byte for byte. */
   readonly issuer: string;
-  readonly jwksUri: string;
+  /** https, or http on loopback. Found in the issuer's metadata (OpenID Connect Discovery, RFC 8414) where undefined. */
+  readonly jwksUri: string | undefined;
   /** At least one of these must be in `aud`. */
   readonly audiences: readonly string[];
   /** Asymmetric signature algorithms only. */
@@ -64,7 +65,7 @@ export interface IssuerSettings {
   readonly scopeClaim: string;
   /** Scopes without which a token of this issuer may do nothing. */
   readonly requiredScopes: readonly string[];
-  /** At most one fetch of the issuer's keys in this time. */
+  /** At most one fetch of the issuer's keys in this time; one a second while there is no usable key. */
   readonly jwksCooldownMs: number;
   /** How long fetched keys are used while the issuer cannot be reached. */
   readonly jwksMaxStaleMs: number;

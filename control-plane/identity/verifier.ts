@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { decodeJwt, jwtVerify } from 'jose';
+import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { IdentitySettings, IssuerSettings } from '../settings.ts';
+import { bearerToken } from './bearer.ts';
+import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
+import type { Fetch } from './issuer-documents.ts';
+import { IssuerKeys } from './issuer-keys.ts';
+import { isLoopbackUrl, isTrustworthyUrl } from './loopback.ts';
+import { makeAnonymous, makeCaller } from './make-caller.ts';
+import { TokenFault, toRefusal } from './refusal.ts';
+import { VerdictCache } from './verdict-cache.ts';
+
+/** No configuration makes a verdict live longer. */
+const LONGEST_VERDICT_MS = 60_000;
+/** A refused token is refused again without work for this long. */
+const REFUSAL_MS = 10_000;
+/** RFC 7518 §3.1 and RFC 8037 §3.1 without the symmetric ones: whoever can verify those can also sign. */
+const ASYMMETRIC = /^(?:(?:RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519)$/;
+
+export interface VerifierOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How keys are fetched; the global `fetch` when absent. */
+  readonly fetch?: Fetch;
+}
+
+/**
+ * Verifies bearer tokens. Throws at once for settings that could not be safe:
+ * a symmetric algorithm, or keys over plain HTTP from anywhere but this machine.
+ */
+export function createVerifier(settings: IdentitySettings, options: VerifierOptions): IdentityVerifier {
+  return new Verifier(settings, options);
+}
+
+interface TrustedIssuer {
+  readonly settings: IssuerSettings;
+  readonly keys: IssuerKeys;
+}
+
+/** What is known about one token. Claims are kept; decisions about what they permit are not. */
+type Verdict =
+  | { readonly identity: CallerIdentity; readonly issuer: IssuerSettings }
+  | { readonly refused: MeshError };
+
+class Verifier implements IdentityVerifier {
+  readonly #settings: IdentitySettings;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly #verdicts = new VerdictCache<Verdict>();
+  readonly #flights = new Map<string, Promise<Verdict>>();
+  /** When each identity was verified. Identities from elsewhere are not in it, and so are not current. */
+  readonly #verifiedAt = new WeakMap<CallerIdentity, number>();
+
+  constructor(settings: IdentitySettings, { clock, log, fetch = globalThis.fetch }: VerifierOptions) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#log = log;
+    this.#issuers = new Map(
+      settings.issuers.map((issuer) => {
+        requireSafe(issuer);
+        return [
+          issuer.issuer,
+          { settings: issuer, keys: new IssuerKeys({ settings: issuer, clock, log, fetch }) },
+        ];
+      }),
+    );
+  }
+
+  async verify(authorization: string): Promise<CallerIdentity> {
+    const token = bearerToken(authorization);
+    // The hash is the key so that the cache's index holds no token.
+    const key = createHash('sha256').update(token).digest('base64');
+    const verdict = this.#known(key) ?? (await this.#join(key, token));
+    if ('refused' in verdict) throw verdict.refused;
+    requireScopes(verdict.identity, verdict.issuer);
+    return verdict.identity;
+  }
+
+  anonymous(node: string): AnonymousCaller {
+    if (!this.#settings.anonymous) {
+      throw new MeshError('unauthenticated', 'An access token is required.');
+    }
+    return makeAnonymous(node);
+  }
+
+  current(identity: CallerIdentity): boolean {
+    const verifiedAt = this.#verifiedAt.get(identity);
+    const now = this.#clock.now();
+    return (
+      verifiedAt !== undefined &&
+      now < identity.expiresAt + this.#settings.clockToleranceMs &&
+      now < verifiedAt + this.#verdictMs()
+    );
+  }
+
+  #verdictMs(): number {
+    return Math.min(this.#settings.verdictCacheMs, LONGEST_VERDICT_MS);
+  }
+
+  #known(key: string): Verdict | undefined {
+    const verdict = this.#verdicts.get(key, this.#clock.now());
+    if (verdict === undefined || 'refused' in verdict) return verdict;
+    return this.current(verdict.identity) ? verdict : undefined;
+  }
+
+  /** Callers that show one token at once share one verification. */
+  #join(key: string, token: string): Promise<Verdict> {
+    const running = this.#flights.get(key);
+    if (running !== undefined) return running;
+    const flight = this.#judge(key, token).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  async #judge(key: string, token: string): Promise<Verdict> {
+    const verdict = await this.#examine(token).catch(
+      (thrown: unknown): Verdict => ({ refused: toRefusal(thrown) }),
+    );
+    const now = this.#clock.now();
+    if (!('refused' in verdict)) {
+      this.#verifiedAt.set(verdict.identity, now);
+      this.#verdicts.set(key, { value: verdict, weight: 2 * token.length, until: now + this.#verdictMs() });
+    } else if (verdict.refused.reason === 'unauthenticated') {
+      this.#log.debug('a token was refused', { error: verdict.refused.cause });
+      this.#verdicts.set(key, { value: verdict, weight: key.length, until: now + REFUSAL_MS });
+    }
+    return verdict;
+  }
+
+  /** RFC 7519 §7.2 and RFC 9068 §4. The unverified `iss` chooses whose keys and rules apply, nothing else. */
+  async #examine(token: string): Promise<Verdict> {
+    const unverified = decodeJwt(token);
+    const issuer = this.#issuers.get(unverified.iss ?? '');
+    if (issuer === undefined) throw new TokenFault('ERR_TOKEN_ISSUER', 'iss');
+    const { settings, keys } = issuer;
+    const { payload } = await jwtVerify(token, keys.find, {
+      issuer: settings.issuer,
+      audience: this.#audiences(settings, unverified.aud),
+      algorithms: [...settings.algorithms],
+      requiredClaims: ['exp', 'sub'],
+      clockTolerance: this.#settings.clockToleranceMs / 1000,
+      currentDate: new Date(this.#clock.now()),
+      ...(settings.typ === undefined ? {} : { typ: settings.typ }),
+      ...(settings.maxTokenAgeMs === undefined ? {} : { maxTokenAge: settings.maxTokenAgeMs / 1000 }),
+    });
+    return { identity: makeCaller(token, payload, settings), issuer: settings };
+  }
+
+  /** The configured audiences; a loopback URL counts in development alone, and then any, as the client names the port it used. */
+  #audiences(settings: IssuerSettings, claimed: string | string[] | undefined): string[] {
+    if (!this.#settings.acceptLoopbackAudience) {
+      return settings.audiences.filter((audience) => !isLoopbackUrl(audience));
+    }
+    const loopback = [claimed ?? []]
+      .flat()
+      .filter((audience) => typeof audience === 'string' && isLoopbackUrl(audience));
+    return [...settings.audiences, ...loopback];
+  }
+}
+
+function requireSafe({ issuer, jwksUri, algorithms }: IssuerSettings): void {
+  const unsafe = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
+  if (unsafe !== undefined)
+    throw new Error(`${unsafe} is no asymmetric signature algorithm (issuer ${issuer})`);
+  if (!isTrustworthyUrl(jwksUri ?? issuer)) {
+    throw new Error(`the keys of ${issuer} would be fetched without TLS`);
+  }
+}
+
+/** Asked anew for every request: a cached verdict says who, never whether. */
+function requireScopes(identity: CallerIdentity, { requiredScopes }: IssuerSettings): void {
+  if (requiredScopes.every((scope) => identity.scopes.includes(scope))) return;
+  throw new MeshError('insufficient_scope', 'The access token lacks a scope that this server requires.', {
+    scope: requiredScopes.join(' '),
+  });
+}
