@@ -41,7 +41,7 @@ export function parseConfig<Schema extends v.GenericSchema>(
   const problems: Problem[] = [];
   const expanded = expandVariables(source.document ?? {}, options.env, problems);
   const result = validate(schema, expanded, problems);
-  const refuse = (found: readonly Problem[]) => new ConfigError(found.map(source.tell));
+  const refuse = (found: readonly Problem[]) => new ConfigError(source.tell(found));
   if (result === undefined || problems.length > 0) throw refuse(problems);
   return { value: result.output, refuse };
 }
@@ -57,7 +57,8 @@ export function showPath(path: Path): string {
 
 interface Source {
   readonly document: unknown;
-  tell(problem: Problem): string;
+  /** One line a problem, in the order of the file. */
+  tell(problems: readonly Problem[]): string[];
 }
 
 function readSource(text: string, file: string): Source {
@@ -69,10 +70,16 @@ function readSource(text: string, file: string): Source {
   }
   return {
     document: parsed.toJS({ maxAliasCount: 100 }),
-    tell({ path, message }) {
-      const place = offsetOf(parsed.contents, path);
-      const where = place === undefined ? file : at(place);
-      return path.length === 0 ? `${where}: ${message}` : `${where}: ${showPath(path)}: ${message}`;
+    tell(problems) {
+      const placed = problems.map((problem) => ({
+        ...problem,
+        offset: offsetOf(parsed.contents, problem.path),
+      }));
+      placed.sort((one, other) => (one.offset ?? 0) - (other.offset ?? 0));
+      return placed.map(({ path, message, offset }) => {
+        const where = offset === undefined ? file : at(offset);
+        return path.length === 0 ? `${where}: ${message}` : `${where}: ${showPath(path)}: ${message}`;
+      });
     },
   };
 }

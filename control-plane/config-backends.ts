@@ -1,0 +1,170 @@
+import { isForbiddenHost } from '../shared/config/hosts.ts';
+import type { Path } from '../shared/config/variables.ts';
+import { conceal } from '../shared/redact.ts';
+import type { ConfigContext } from './config-context.ts';
+import type { ConfigFile } from './config-schema.ts';
+import type {
+  BackendSettings,
+  BackendTimeouts,
+  CredentialSettings,
+  HttpBackendSettings,
+  StdioBackendSettings,
+  VirtualServerSettings,
+} from './settings.ts';
+
+type Entry = ConfigFile['mcpServers'][string];
+type HttpEntry = Extract<Entry, { url: string }>;
+type StdioEntry = Extract<Entry, { command: string }>;
+
+export function resolveBackends(file: ConfigFile, context: ConfigContext): BackendSettings[] {
+  const entries = Object.entries(file.mcpServers);
+  if (entries.length === 0) context.problem(['mcpServers'], 'name at least one server');
+  return entries.map(([name, entry]) => {
+    const path = ['mcpServers', name];
+    const common = {
+      name,
+      credential: resolveCredential(path, entry, context),
+      timeouts: resolveTimeouts(entry, file.limits),
+      replaySafe: new Set(
+        Object.entries(entry.tools).flatMap(([tool, { replay }]) => (replay === 'safe' ? [tool] : [])),
+      ),
+      onStateLoss: entry.onStateLoss,
+    };
+    return 'url' in entry
+      ? { ...common, ...resolveHttp(path, entry, context) }
+      : { ...common, ...resolveStdio(entry, context) };
+  });
+}
+
+const EVERYTHING: ConfigFile['virtualServers'][string] = { naming: {} };
+
+/** Without any, one virtual server `default` holds every backend. */
+export function resolveVirtualServers(file: ConfigFile, context: ConfigContext): VirtualServerSettings[] {
+  const all = Object.keys(file.mcpServers);
+  const entries = Object.entries(file.virtualServers);
+  const configured = entries.length > 0 ? entries : [['default', EVERYTHING] as const];
+  return configured.map(([name, config]) => {
+    const path = ['virtualServers', name];
+    const backends = config.backends ?? all;
+    checkNames([...path, 'backends'], backends, all, context);
+    const order = config.naming.order ?? [];
+    checkNames([...path, 'naming', 'order'], order, backends, context);
+    return {
+      name,
+      backends,
+      naming: {
+        mode: config.naming.mode ?? (backends.length === 1 ? 'none' : 'prefix'),
+        order: [...order, ...backends.filter((each) => !order.includes(each))],
+      },
+      instructions: config.instructions,
+    };
+  });
+}
+
+function checkNames(
+  path: Path,
+  names: readonly string[],
+  known: readonly string[],
+  context: ConfigContext,
+): void {
+  for (const [at, name] of names.entries()) {
+    if (!known.includes(name)) {
+      context.problem([...path, at], `no such server; known here: ${known.join(', ')}`);
+    } else if (names.indexOf(name) !== at) {
+      context.problem([...path, at], `the name ${name} is used twice`);
+    }
+  }
+}
+
+function resolveTimeouts(entry: Entry, limits: ConfigFile['limits']): BackendTimeouts {
+  return {
+    initializeMs: entry.timeouts.initialize ?? limits.backendInitialize,
+    requestMs: entry.timeouts.request ?? limits.requestTimeout,
+    humanPacedMs: entry.timeouts.humanPaced ?? limits.humanPaced,
+  };
+}
+
+function resolveCredential(path: Path, entry: Entry, context: ConfigContext): CredentialSettings {
+  const { credential } = entry;
+  if (credential.strategy === 'none') return credential;
+  if (!('url' in entry)) {
+    context.problem(
+      [...path, 'credential', 'strategy'],
+      'a command has no headers: give it its secret in env',
+    );
+  } else if (
+    Object.keys(entry.headers).some((each) => each.toLowerCase() === credential.name.toLowerCase())
+  ) {
+    context.problem([...path, 'headers'], `${credential.name} is already sent by the credential strategy`);
+  }
+  const value = context.secret([...path, 'credential', 'value'], credential.value);
+  return { strategy: 'header', name: credential.name, value: `${credential.prefix}${value}` };
+}
+
+function resolveHttp(
+  path: Path,
+  entry: HttpEntry,
+  context: ConfigContext,
+): Pick<HttpBackendSettings, 'kind' | 'url' | 'headers'> {
+  checkBackendUrl([...path, 'url'], entry.url, context);
+  for (const value of Object.values(entry.headers)) conceal(value.replace(/^\S+\s+/, ''));
+  return { kind: entry.type === 'sse' ? 'sse' : 'http', url: entry.url, headers: entry.headers };
+}
+
+function checkBackendUrl(path: Path, written: string, context: ConfigContext): void {
+  if (!URL.canParse(written)) {
+    context.problem(path, 'expected an http or https URL');
+    return;
+  }
+  const url = new URL(written);
+  if (url.username !== '' || url.password !== '') {
+    context.problem(path, 'a URL holds no credentials: use credential or headers');
+  }
+  if (isForbiddenHost(url.hostname)) {
+    context.problem(path, 'link-local addresses and cloud metadata services are never a backend');
+  }
+}
+
+/** What a child may inherit: nothing that could hold a secret. */
+const INHERITED = [
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'LOGNAME',
+  'PATH',
+  'SHELL',
+  'TERM',
+  'TMPDIR',
+  'TZ',
+  'USER',
+  // Windows
+  'APPDATA',
+  'COMSPEC',
+  'HOMEDRIVE',
+  'HOMEPATH',
+  'LOCALAPPDATA',
+  'PATHEXT',
+  'PROGRAMFILES',
+  'SYSTEMROOT',
+  'TEMP',
+  'USERNAME',
+  'USERPROFILE',
+];
+
+function resolveStdio(
+  entry: StdioEntry,
+  context: ConfigContext,
+): Pick<StdioBackendSettings, 'kind' | 'command' | 'args' | 'env' | 'cwd' | 'shared'> {
+  const inherited = INHERITED.flatMap((name) => {
+    const value = context.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    kind: 'stdio',
+    command: entry.command,
+    args: entry.args,
+    env: { ...Object.fromEntries(inherited), ...entry.env },
+    cwd: entry.cwd === undefined ? context.folder : context.path(entry.cwd),
+    shared: entry.shared,
+  };
+}

@@ -1,0 +1,315 @@
+import * as v from 'valibot';
+import { duration, size } from '../shared/config/quantity.ts';
+import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+
+/**
+ * The configuration file of the control plane, as it is written. What a file may
+ * hold is here; what only several keys together can say, or what needs the file
+ * system, is in `config.ts`.
+ */
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,39}$/;
+
+/** Becomes the prefix of names that clients see, a metric label, a part of URLs. */
+function name() {
+  return v.pipe(
+    text(),
+    v.regex(NAME, 'expected a name of lower-case letters, digits and -, at most 40 characters'),
+  );
+}
+
+function named<Item extends v.GenericSchema>(item: Item) {
+  return v.record(name(), item, 'expected a group of keys');
+}
+
+function address() {
+  const message = 'expected host:port, such as 127.0.0.1:4290';
+  return v.pipe(v.string(message), v.regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, message));
+}
+
+function httpUrl() {
+  return v.pipe(text(), v.regex(/^https?:\/\/[^\s#]+$/, 'expected an http or https URL without a fragment'));
+}
+
+/** A secret is never written in the file: it is read from another file or from the environment. */
+function secret() {
+  return v.pipe(
+    section({ file: v.optional(text()), env: v.optional(text()) }),
+    v.check(
+      ({ file, env }) => (file === undefined) !== (env === undefined),
+      'expected either file or env, naming where the secret is',
+    ),
+  );
+}
+
+export type SecretSource = v.InferOutput<ReturnType<typeof secret>>;
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What the mesh itself says to a backend. */
+const OWN_HEADERS: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-encoding',
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'host',
+  'last-event-id',
+  'mcp-protocol-version',
+  'mcp-session-id',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function headerName() {
+  return v.pipe(
+    text(),
+    v.regex(HEADER_NAME, 'expected the name of an HTTP header'),
+    v.check((value) => !OWN_HEADERS.has(value.toLowerCase()), 'this header belongs to the mesh'),
+  );
+}
+
+const HeaderValue = v.pipe(
+  v.string('expected a text'),
+  v.regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a header value: one line of Latin-1 text'),
+);
+
+const Credential = v.variant(
+  'strategy',
+  [
+    section({ strategy: v.literal('none') }),
+    section({
+      strategy: v.literal('header'),
+      name: headerName(),
+      value: secret(),
+      prefix: v.optional(HeaderValue, ''),
+    }),
+  ],
+  'expected one of none, header',
+);
+
+const backendCommon = {
+  credential: v.optional(Credential, { strategy: 'none' }),
+  timeouts: v.optional(
+    section({
+      initialize: v.optional(duration({ min: '100ms' })),
+      request: v.optional(duration({ min: '100ms' })),
+      humanPaced: v.optional(duration({ min: '1s' })),
+    }),
+    {},
+  ),
+  tools: v.optional(table(section({ replay: v.optional(oneOf(['never', 'safe']), 'never') })), {}),
+  onStateLoss: v.optional(oneOf(['continue', 'error']), 'continue'),
+};
+
+export const HttpEntry = section({
+  url: httpUrl(),
+  type: v.optional(oneOf(['http', 'streamable-http', 'sse']), 'http'),
+  headers: v.optional(v.record(headerName(), HeaderValue, 'expected a group of keys'), {}),
+  ...backendCommon,
+});
+
+export const StdioEntry = section({
+  command: text(),
+  type: v.optional(oneOf(['stdio']), 'stdio'),
+  args: v.optional(list(v.string('expected a text')), []),
+  env: v.optional(table(v.string('expected a text')), {}),
+  cwd: v.optional(text()),
+  shared: v.optional(flag(), false),
+  ...backendCommon,
+});
+
+/** An entry in the shape that MCP clients use: a command to start, or a URL. */
+export const BackendEntry = v.lazy((input) => {
+  const type: unknown = Reflect.get(Object(input), 'type');
+  const remote = Object.hasOwn(Object(input), 'url') || (type !== undefined && type !== 'stdio');
+  return remote ? HttpEntry : StdioEntry;
+});
+
+const Naming = section({
+  mode: v.optional(oneOf(['prefix', 'none', 'priority'])),
+  order: v.optional(list(name())),
+});
+
+const VirtualServer = section({
+  backends: v.optional(list(name())),
+  naming: v.optional(Naming, {}),
+  instructions: v.optional(text()),
+});
+
+const SIGNATURES = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+
+const Issuer = section({
+  issuer: text(),
+  jwksUri: httpUrl(),
+  audiences: v.optional(list(text())),
+  algorithms: v.optional(v.pipe(list(oneOf(SIGNATURES)), v.minLength(1, 'expected at least one algorithm')), [
+    'RS256',
+    'PS256',
+    'ES256',
+    'EdDSA',
+  ]),
+  typ: v.optional(text()),
+  maxTokenAge: v.optional(duration({ min: '1s' })),
+  tenantClaim: v.optional(text()),
+  scopeClaim: v.optional(text(), 'scope'),
+  requiredScopes: v.optional(list(text()), []),
+  jwksCooldown: v.optional(duration({ min: '1s' }), '30s'),
+  jwksMaxStale: v.optional(duration(), '1h'),
+  jwksTimeout: v.optional(duration({ min: '100ms' }), '5s'),
+});
+
+const Identity = section({
+  anonymous: v.optional(flag(), false),
+  issuers: v.optional(list(Issuer), []),
+  acceptLoopbackAudience: v.optional(flag(), false),
+  verdictCache: v.optional(duration({ max: '60s' }), '60s'),
+  tokenGrace: v.optional(duration({ max: '5m' }), '30s'),
+});
+
+const redisCommon = {
+  type: v.literal('redis'),
+  username: v.optional(text()),
+  password: v.optional(secret()),
+  /** PEM files. */
+  tls: v.optional(
+    section({
+      ca: v.optional(text()),
+      cert: v.optional(text()),
+      key: v.optional(text()),
+      servername: v.optional(text()),
+    }),
+  ),
+  prefix: v.optional(text(), 'outrigger'),
+  durability: v.optional(oneOf(['local', 'replicated']), 'local'),
+  waitReplicas: v.optional(count({ min: 1, max: 5 }), 1),
+  commandTimeout: v.optional(duration({ min: '50ms', max: '10s' }), '500ms'),
+};
+
+const Node = address();
+
+const Redis = section({
+  ...redisCommon,
+  url: v.optional(v.pipe(text(), v.regex(/^rediss?:\/\/\S+$/, 'expected a redis:// or rediss:// URL'))),
+  sentinel: v.optional(
+    section({
+      name: text(),
+      nodes: v.pipe(list(Node), v.minLength(1, 'expected at least one node')),
+      username: v.optional(text()),
+      password: v.optional(secret()),
+    }),
+  ),
+  cluster: v.optional(section({ nodes: v.pipe(list(Node), v.minLength(1, 'expected at least one node')) })),
+});
+
+const Store = v.variant(
+  'type',
+  [
+    section({ type: v.literal('embedded'), path: v.optional(text()) }),
+    section({ type: v.literal('memory') }),
+    Redis,
+  ],
+  'expected one of embedded, redis, memory',
+);
+
+const ServerKey = v.pipe(
+  section({ id: name(), file: v.optional(text()), env: v.optional(text()) }),
+  v.check(
+    ({ file, env }) => (file === undefined) !== (env === undefined),
+    'expected either file or env, naming where the key is',
+  ),
+);
+
+const Limits = section({
+  sessionIdle: v.optional(duration({ min: '1s' }), '30m'),
+  sessionAbsolute: v.optional(duration({ min: '1s' }), '24h'),
+  liveSessions: v.optional(count({ min: 1 }), 5_000),
+  liveMemory: v.optional(size({ min: '1MiB' }), '320MiB'),
+  sessionsPerPrincipal: v.optional(count({ min: 1 }), 100),
+  anonymousPerSidecar: v.optional(count({ min: 1 }), 1_000),
+  initializePerMinute: v.optional(count({ min: 1 }), 600),
+  initializeBurst: v.optional(count({ min: 1 }), 100),
+  restoreDeadline: v.optional(duration({ min: '100ms' }), '15s'),
+  backendInitialize: v.optional(duration({ min: '100ms' }), '10s'),
+  initializeAnswer: v.optional(duration(), '2s'),
+  requestTimeout: v.optional(duration({ min: '100ms' }), '60s'),
+  humanPaced: v.optional(duration({ min: '1s' }), '10m'),
+  message: v.optional(size({ min: '4KiB', max: '64MiB' }), '4MiB'),
+  streamAfter: v.optional(duration(), '1s'),
+  resumeEvents: v.optional(count({ min: 1 }), 256),
+  resumeMemory: v.optional(size({ min: '4KiB' }), '1MiB'),
+  resumeFor: v.optional(duration({ min: '1s' }), '5m'),
+  lease: v.optional(duration({ min: '50ms', max: '1s' }), '1s'),
+  drain: v.optional(duration({ min: '100ms' }), '30s'),
+  stdioChildren: v.optional(count({ min: 1 }), 64),
+});
+
+const HelperProcess = section({
+  name: name(),
+  command: text(),
+  args: v.optional(list(v.string('expected a text')), []),
+  env: v.optional(table(v.string('expected a text')), {}),
+  ready: v.optional(section({ url: httpUrl() })),
+});
+
+/** What `outrigger up` starts beside the mesh itself. A replica ignores it. */
+const Up = section({
+  replicas: v.optional(count({ min: 1, max: 9 }), 2),
+  folders: v.optional(
+    list(v.pipe(text(), v.regex(/^[A-Za-z0-9_-]+$/, 'expected the name of a folder in the state folder'))),
+    [],
+  ),
+  processes: v.optional(list(HelperProcess), []),
+});
+
+export const ConfigFile = section({
+  replica: v.optional(name()),
+  state: v.optional(text()),
+  listen: v.optional(
+    section({
+      grpc: v.optional(address(), '127.0.0.1:4290'),
+      ops: v.optional(address(), '127.0.0.1:4291'),
+    }),
+    {},
+  ),
+  log: v.optional(
+    section({
+      level: v.optional(oneOf(LOG_LEVELS), 'info'),
+      format: v.optional(oneOf(LOG_FORMATS), 'auto'),
+    }),
+    {},
+  ),
+  store: v.optional(Store, { type: 'embedded' }),
+  keys: v.optional(
+    section({
+      server: v.pipe(list(ServerKey), v.minLength(1, 'expected at least one key')),
+      index: section({ current: secret(), previous: v.optional(secret()) }),
+    }),
+  ),
+  identity: v.optional(Identity, {}),
+  advertise: v.optional(
+    section({ resource: v.optional(httpUrl()), scopes: v.optional(list(text()), []) }),
+    {},
+  ),
+  mcpServers: named(BackendEntry),
+  virtualServers: v.optional(named(VirtualServer), {}),
+  limits: v.optional(Limits, {}),
+  up: v.optional(Up, {}),
+});
+
+export type ConfigFile = v.InferOutput<typeof ConfigFile>;

@@ -1,0 +1,208 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { isLoopbackHost } from '../shared/config/hosts.ts';
+import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
+import type { Environment } from '../shared/config/variables.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { resolveBackends, resolveVirtualServers } from './config-backends.ts';
+import { ConfigContext } from './config-context.ts';
+import { resolveIdentity } from './config-identity.ts';
+import { ConfigFile } from './config-schema.ts';
+import { overrideStore, resolveKeys, resolveStore } from './config-store.ts';
+import type { LimitSettings, Settings } from './settings.ts';
+
+/** What the command line says; it wins over the file. */
+export interface Overrides {
+  readonly replica?: string | undefined;
+  readonly state?: string | undefined;
+  readonly store?: string | undefined;
+  /** The address of the mesh stream, `host:port`. */
+  readonly listen?: string | undefined;
+  /** The address of health and metrics, `host:port`. */
+  readonly ops?: string | undefined;
+  readonly logLevel?: string | undefined;
+  readonly logFormat?: string | undefined;
+}
+
+export interface LoadOptions {
+  readonly file: string;
+  readonly env: Environment;
+  /** Relative paths of the command line start here. */
+  readonly cwd: string;
+  readonly overrides?: Overrides;
+}
+
+/** The settings of a replica, from its command line and this process's environment. Throws `ConfigError`. */
+export function settingsFromCommandLine(argv: readonly string[]): Settings {
+  const { config, ...overrides } = readCommandLine(argv);
+  if (config === undefined) throw new ConfigError(['--config FILE is required']);
+  return loadSettings({ file: config, env: process.env, cwd: process.cwd(), overrides });
+}
+
+/** Reads, expands, checks and resolves a file. Throws `ConfigError` with every problem found. */
+export function loadSettings(options: LoadOptions): Settings {
+  return loadConfig(options).settings;
+}
+
+export interface LoadedConfig {
+  readonly settings: Settings;
+  /** What `outrigger up` starts beside the mesh. */
+  readonly up: ConfigFile['up'];
+}
+
+export function loadConfig(options: LoadOptions): LoadedConfig {
+  const { overrides = {} } = options;
+  const parsed = readConfig(options);
+  const file = override(parsed, overrides);
+  const context = new ConfigContext({
+    env: options.env,
+    folder: dirname(resolve(options.cwd, options.file)),
+  });
+  const stateFolder = stateFolderOf(options, file.state);
+  const store = resolveStore(file.store, stateFolder, context);
+  const settings: Settings = {
+    replica: file.replica ?? localName(),
+    stateFolder,
+    listen: {
+      grpc: context.address(['listen', 'grpc'], file.listen.grpc),
+      ops: context.address(['listen', 'ops'], file.listen.ops),
+    },
+    log: file.log,
+    store,
+    keys: resolveKeys(file.keys, store, context),
+    identity: resolveIdentity(file, context),
+    advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
+    backends: resolveBackends(file, context),
+    virtualServers: resolveVirtualServers(file, context),
+    limits: resolveLimits(file, context),
+  };
+  if (!isLoopbackHost(settings.listen.grpc.host)) {
+    context.problem(['listen', 'grpc'], "the mesh stream carries callers' tokens: only a loopback address");
+  }
+  if (context.problems.length > 0) throw parsed.refuse(context.problems);
+  return { settings, up: file.up };
+}
+
+/**
+ * Variables that every file may use beside the environment's own:
+ * `OUTRIGGER_NODE` is the running Node, `OUTRIGGER_HOME` the folder of this
+ * package, `OUTRIGGER_STATE` the state folder unless the file names one.
+ */
+function readConfig(options: LoadOptions): Parsed<ConfigFile> {
+  const env = {
+    OUTRIGGER_NODE: process.execPath,
+    OUTRIGGER_HOME: fileURLToPath(new URL('..', import.meta.url)).replace(/[\\/]$/, ''),
+    OUTRIGGER_STATE: stateFolderOf(options, undefined),
+    ...options.env,
+  };
+  return parseConfig(ConfigFile, readText(options), { file: options.file, env });
+}
+
+function readText(options: LoadOptions): string {
+  try {
+    return readFileSync(resolve(options.cwd, options.file), 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    throw new ConfigError([`${options.file}: cannot be read (${code})`]);
+  }
+}
+
+function stateFolderOf(options: LoadOptions, inFile: string | undefined): string {
+  const { cwd, overrides, file } = options;
+  if (overrides?.state !== undefined) return resolve(cwd, overrides.state);
+  return inFile === undefined ? resolve(cwd, '.outrigger') : resolve(cwd, dirname(file), inFile);
+}
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,39}$/;
+const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/;
+
+function override(parsed: Parsed<ConfigFile>, given: Overrides): ConfigFile {
+  const file = parsed.value;
+  const problems: string[] = [];
+  const check = (flag: string, value: string | undefined, pattern: RegExp, expected: string) => {
+    if (value !== undefined && !pattern.test(value)) problems.push(`--${flag}: expected ${expected}`);
+  };
+  check('replica', given.replica, NAME, 'a name of lower-case letters, digits and -');
+  check('listen', given.listen, ADDRESS, 'host:port');
+  check('ops', given.ops, ADDRESS, 'host:port');
+  const level = LOG_LEVELS.find((each) => each === given.logLevel);
+  if (given.logLevel !== undefined && level === undefined)
+    problems.push(`--log-level: expected one of ${LOG_LEVELS.join(', ')}`);
+  const format = LOG_FORMATS.find((each) => each === given.logFormat);
+  if (given.logFormat !== undefined && format === undefined)
+    problems.push(`--log-format: expected one of ${LOG_FORMATS.join(', ')}`);
+  const store = given.store === undefined ? file.store : overrideStore(file.store, given.store);
+  if (store === undefined || problems.length > 0) {
+    if (store === undefined) problems.push('--store: expected embedded, memory or a redis:// URL');
+    throw new ConfigError(problems);
+  }
+  return {
+    ...file,
+    replica: given.replica ?? file.replica,
+    listen: { grpc: given.listen ?? file.listen.grpc, ops: given.ops ?? file.listen.ops },
+    log: { level: level ?? file.log.level, format: format ?? file.log.format },
+    store,
+  };
+}
+
+function resolveLimits({ limits }: ConfigFile, context: ConfigContext): LimitSettings {
+  if (limits.sessionIdle > limits.sessionAbsolute) {
+    context.problem(['limits', 'sessionIdle'], 'expected at most sessionAbsolute');
+  }
+  return {
+    sessionIdleMs: limits.sessionIdle,
+    sessionAbsoluteMs: limits.sessionAbsolute,
+    liveSessions: limits.liveSessions,
+    liveBytes: limits.liveMemory,
+    sessionsPerPrincipal: limits.sessionsPerPrincipal,
+    anonymousPerSidecar: limits.anonymousPerSidecar,
+    initializePerMinute: limits.initializePerMinute,
+    initializeBurst: limits.initializeBurst,
+    restoreDeadlineMs: limits.restoreDeadline,
+    initializeAnswerMs: limits.initializeAnswer,
+    messageBytes: limits.message,
+    streamAfterMs: limits.streamAfter,
+    resumeEvents: limits.resumeEvents,
+    resumeBytes: limits.resumeMemory,
+    resumeTtlMs: limits.resumeFor,
+    leaseMs: limits.lease,
+    drainMs: limits.drain,
+    stdioChildren: limits.stdioChildren,
+  };
+}
+
+/** A name from the host's, so that replicas of one store differ without being told to. */
+function localName(): string {
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, 40);
+  return name === '' ? 'replica' : name;
+}
+
+function readCommandLine(argv: readonly string[]): Overrides & { readonly config?: string | undefined } {
+  const option = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: option,
+        replica: option,
+        state: option,
+        store: option,
+        listen: option,
+        ops: option,
+        'log-level': option,
+        'log-format': option,
+      },
+    });
+    const { 'log-level': logLevel, 'log-format': logFormat, ...rest } = values;
+    return { ...rest, logLevel, logFormat };
+  } catch (error) {
+    throw new ConfigError([error instanceof Error ? error.message : String(error)]);
+  }
+}
