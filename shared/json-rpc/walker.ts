@@ -26,8 +26,11 @@ const PLUS = 0x2b;
 const DOT = 0x2e;
 const ZERO = 0x30;
 const LOWER_U = 0x75;
+/** What may follow a backslash, apart from u. */
+const SHORT_ESCAPE = new Uint8Array(256);
+for (const c of Buffer.from('"\\/bfnrt')) SHORT_ESCAPE[c] = 1;
 
-/** A string is read byte by byte this far, then four bytes at a time. */
+/** A string is read byte by byte this far, then by search. */
 const LONG_STRING = 48;
 const LONGEST_NAME = 32;
 const HIGH_BITS = 0x80808080 | 0;
@@ -86,6 +89,8 @@ export class Walker {
   readonly #findings: Findings;
   #nodes = 0;
   #words: Int32Array | undefined;
+  #nextQuote = -1;
+  #nextBackslash = -1;
 
   constructor(bytes: Buffer, findings: Findings, maxDepth: number = MAX_DEPTH) {
     this.#bytes = bytes;
@@ -220,7 +225,8 @@ export class Walker {
       while (p < stop) {
         const c = bytes[p] as number;
         if (c === QUOTE) return p + 1;
-        if (c === BACKSLASH) p = this.#escape(p + 1);
+        if (c === BACKSLASH)
+          p = SHORT_ESCAPE[bytes[p + 1] as number] === 1 ? p + 2 : this.#unicodeEscape(p + 1);
         else if (c < SPACE) throw syntax();
         else p++;
       }
@@ -229,54 +235,51 @@ export class Walker {
     }
   }
 
-  #escape(p: number): number {
-    const c = this.at(p);
-    if (c === LOWER_U) {
-      for (let i = 1; i <= 4; i++) if (!isHex(this.at(p + i))) throw syntax();
-      return p + 5;
-    }
-    // " \ / b f n r t
-    if (
-      c === QUOTE ||
-      c === BACKSLASH ||
-      c === 0x2f ||
-      c === 0x62 ||
-      c === 0x66 ||
-      c === 0x6e ||
-      c === 0x72 ||
-      c === 0x74
-    ) {
-      return p + 1;
-    }
-    throw syntax();
+  #unicodeEscape(p: number): number {
+    if (this.at(p) !== LOWER_U) throw syntax();
+    for (let i = 1; i <= 4; i++) if (!isHex(this.at(p + i))) throw syntax();
+    return p + 5;
+  }
+
+  /** From within a long string to the next quote or backslash. Both are remembered, so that each byte is searched once. */
+  #plain(start: number): number {
+    if (this.#nextQuote < start) this.#nextQuote = this.#search(QUOTE, start);
+    if (this.#nextBackslash < start) this.#nextBackslash = this.#search(BACKSLASH, start);
+    const stop = Math.min(this.#nextQuote, this.#nextBackslash);
+    if (this.#hasControl(start, stop)) throw syntax();
+    return stop;
+  }
+
+  #search(code: number, start: number): number {
+    const p = this.#bytes.indexOf(code, start);
+    return p < 0 ? this.#end : p;
   }
 
   /**
-   * Skips whole words without a quote, a backslash or a control character; stops
-   * at or before the first of them. (x - k·0x01010101) & ~x has the high bit of a
-   * byte set iff some byte is below k; a quote or backslash is zero after the xor.
+   * Whether a byte below 0x20 lies in the range. Sixteen bytes at a time:
+   * a byte is at least 0x20 iff one of its three upper bits is set.
    */
-  #plain(start: number): number {
-    const { buffer, byteOffset } = this.#bytes;
-    const words = (this.#words ??= new Int32Array(
-      buffer,
-      byteOffset & ~3,
-      ((byteOffset & 3) + this.#end) >> 2,
-    ));
-    const lead = byteOffset & 3;
-    let i = (start + lead + 3) >> 2;
-    for (let p = start; p < i * 4 - lead; p++) {
-      const c = this.at(p);
-      if (c === QUOTE || c === BACKSLASH || c < SPACE) return p;
+  #hasControl(start: number, stop: number): boolean {
+    const bytes = this.#bytes;
+    const lead = bytes.byteOffset & 3;
+    this.#words ??= new Int32Array(bytes.buffer, bytes.byteOffset - lead, (lead + this.#end) >> 2);
+    const words = this.#words;
+    let p = start;
+    for (; p < stop && ((p + lead) & 3) !== 0; p++) if ((bytes[p] as number) < SPACE) return true;
+    for (let i = (p + lead) >> 2; p + 16 <= stop; p += 16, i += 4) {
+      const a = words[i] as number;
+      const b = words[i + 1] as number;
+      const c = words[i + 2] as number;
+      const d = words[i + 3] as number;
+      const high =
+        (a | (a << 1) | (a << 2)) &
+        (b | (b << 1) | (b << 2)) &
+        (c | (c << 1) | (c << 2)) &
+        (d | (d << 1) | (d << 2));
+      if ((high & HIGH_BITS) !== HIGH_BITS) return true;
     }
-    for (const last = words.length; i < last; i++) {
-      const x = words[i] as number;
-      const q = x ^ 0x22222222;
-      const b = x ^ 0x5c5c5c5c;
-      const hit = ((x - 0x20202020) & ~x) | ((q - 0x01010101) & ~q) | ((b - 0x01010101) & ~b);
-      if ((hit & HIGH_BITS) !== 0) break;
-    }
-    return i * 4 - lead;
+    for (; p < stop; p++) if ((bytes[p] as number) < SPACE) return true;
+    return false;
   }
 
   #number(start: number): number {
