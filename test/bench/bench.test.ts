@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { LOADS, type Load } from './loads.ts';
@@ -6,7 +6,7 @@ import { cpuUs, rssBytes } from './process-use.ts';
 import { type HttpAnswer, headerOf, ResponseReader } from './response-reader.ts';
 import { Results } from './results.ts';
 import { runLoad } from './run-load.ts';
-import type { Sample } from './sample.ts';
+import type { Measured, Sample } from './sample.ts';
 import { median, percentile } from './statistics.ts';
 import { judge } from './targets.ts';
 
@@ -22,7 +22,7 @@ describe('the bench', () => {
     });
 
     it('compare rows round by round, so that a machine that slows down moves no ratio', () => {
-      const drifting = new Results(samplesOf({ slowdownOfRound: (round) => 1 + round }));
+      const drifting = new Results(measured({ slowdownOfRound: (round) => 1 + round }));
       const of = { row: 'outrigger', to: 'bare proxy', load: '500 B x64' } as const;
       expect(drifting.ratio({ ...of, metric: 'callsPerSecond' })).to.be.closeTo(0.7, 1e-9);
       expect(drifting.ratio({ ...of, metric: 'cpuUsPerCall' })).to.be.closeTo(1.5, 1e-9);
@@ -31,11 +31,11 @@ describe('the bench', () => {
 
   describe('its verdicts', () => {
     it('are all met by a mesh that keeps its promises', () => {
-      expect(outcomes(samplesOf({}))).to.deep.equal(['met', 'met', 'met', 'met', 'met']);
+      expect(outcomes(measured({}))).to.deep.equal(['met', 'met', 'met', 'met', 'met', 'met']);
     });
 
     it('show a slow path planted in the mesh, in speed, in CPU and in latency', () => {
-      expect(outcomes(samplesOf({ slowdownOfMesh: () => 3 }))).to.deep.equal([
+      expect(outcomes(measured({ slowdownOfMesh: () => 3 })).slice(0, 5)).to.deep.equal([
         'missed',
         'missed',
         'missed',
@@ -44,14 +44,18 @@ describe('the bench', () => {
       ]);
     });
 
+    it('show a sidecar that is too large before it does anything', () => {
+      expect(outcomes(measured({ sidecarMiB: 65 })).at(-1)).to.equal('missed');
+    });
+
     it('are not swayed by two bad rounds of five', () => {
-      const unlucky = samplesOf({ slowdownOfMesh: (round) => (round < 2 ? 10 : 1) });
+      const unlucky = measured({ slowdownOfMesh: (round) => (round < 2 ? 10 : 1) });
       expect(outcomes(unlucky)).to.not.include('missed');
     });
 
     it('say that nothing was measured where a row did not run', () => {
-      const without = samplesOf({}).filter(({ row }) => row !== 'outrigger');
-      expect(new Set(outcomes(without))).to.deep.equal(new Set(['unmeasured']));
+      const others = measured({}).samples.filter(({ row }) => row !== 'outrigger');
+      expect(new Set(outcomes({ samples: others, idle: [] }))).to.deep.equal(new Set(['unmeasured']));
     });
   });
 
@@ -118,6 +122,12 @@ interface Machine {
   /** How much slower everything is in a round, and how much slower the mesh is. */
   readonly slowdownOfRound?: (round: number) => number;
   readonly slowdownOfMesh?: (round: number) => number;
+  readonly sidecarMiB?: number;
+}
+
+function measured(machine: Machine): Measured {
+  const rssBytes = (machine.sidecarMiB ?? 60) * 2 ** 20;
+  return { samples: samplesOf(machine), idle: [{ row: 'outrigger', process: 'sidecar', rssBytes }] };
 }
 
 /** What a run gives on a machine where the bare proxy needs 60 µs a call and the mesh half as much again. */
@@ -149,8 +159,8 @@ function samplesOf({ slowdownOfRound = () => 1, slowdownOfMesh = () => 1 }: Mach
   ).flat();
 }
 
-function outcomes(samples: readonly Sample[]): string[] {
-  return judge(new Results(samples)).map(({ outcome }) => outcome);
+function outcomes(of: Measured): string[] {
+  return judge(new Results(of)).map(({ outcome }) => outcome);
 }
 
 function load(shape: Partial<Load>): Load {
@@ -180,7 +190,7 @@ interface Behaviour {
 async function mcpServer({ sse = false, padding = 500, statusOfCalls = 200, echo }: Behaviour) {
   const open = new Set<string>();
   const seen = { calls: 0 };
-  const server = createServer(async (request, response) => {
+  const serve = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const session = request.headers['mcp-session-id'];
@@ -206,6 +216,9 @@ async function mcpServer({ sse = false, padding = 500, statusOfCalls = 200, echo
       });
       response.writeHead(statusOfCalls).end(sse ? `data: ${answer}\n\n` : answer);
     }
+  };
+  const server = createServer((request, response) => {
+    serve(request, response).catch((error: Error) => response.destroy(error));
   });
   await listen(server);
   return {

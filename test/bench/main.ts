@@ -31,7 +31,7 @@ if (values.help) console.log(USAGE);
 else await bench();
 
 async function bench(): Promise<void> {
-  const samples = await measure({
+  const measured = await measure({
     rows: pick(ROWS, values.rows),
     loads: pick(LOADS, values.loads),
     rounds: Number(values.rounds),
@@ -40,11 +40,14 @@ async function bench(): Promise<void> {
     onSample: ({ round, load, row, calls, seconds }) =>
       console.error(`round ${round + 1}  ${load}  ${row}: ${Math.round(calls / seconds)} calls/s`),
   });
-  const results = new Results(samples);
+  const results = new Results(measured);
   const verdicts = judge(results);
   console.log(report(results, verdicts));
   if (values.json !== undefined)
-    await writeFile(values.json, JSON.stringify({ medians: summary(results), verdicts, samples }, null, 2));
+    await writeFile(
+      values.json,
+      JSON.stringify({ medians: summary(results), verdicts, ...measured }, null, 2),
+    );
   if (values.check && verdicts.some(({ outcome }) => outcome === 'missed')) process.exitCode = 1;
 }
 

@@ -2,7 +2,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const HERE = fileURLToPath(new URL('.', import.meta.url));
+const SOURCES = [
+  new URL('./backend.ts', import.meta.url),
+  new URL('./bare-proxy.ts', import.meta.url),
+  new URL('./load-client.ts', import.meta.url),
+];
 const OUT = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
 
 /** The programs of the bench, bundled as the product is, so that no loader weighs on one side alone. */
@@ -14,9 +18,8 @@ export interface Programs {
 
 /** Bundles the programs into `.cache/bench` and returns their paths. */
 export async function compilePrograms(): Promise<Programs> {
-  const names = ['backend', 'bare-proxy', 'load-client'];
   await build({
-    entryPoints: names.map((name) => join(HERE, `${name}.ts`)),
+    entryPoints: SOURCES.map((source) => fileURLToPath(source)),
     outdir: OUT,
     outExtension: { '.js': '.mjs' },
     bundle: true,

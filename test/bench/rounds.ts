@@ -7,7 +7,7 @@ import { cpuUs, rssBytes } from './process-use.ts';
 import { compilePrograms } from './programs.ts';
 import type { Row, RunningRow } from './rows.ts';
 import type { LoadResult } from './run-load.ts';
-import type { ProcessUse, Sample } from './sample.ts';
+import type { IdleMemory, Measured, ProcessUse, Sample } from './sample.ts';
 
 /** What to measure, and how long. */
 export interface Rounds {
@@ -24,7 +24,7 @@ export interface Rounds {
  * row, one after the other, beginning with another row each time. What stands idle costs nothing, and what
  * the machine does meanwhile hits all rows alike.
  */
-export async function measure(plan: Rounds): Promise<Sample[]> {
+export async function measure(plan: Rounds): Promise<Measured> {
   const programs = await compilePrograms();
   await using backend = await spawnReady({ args: [programs.backend], ready: readUrlLine });
   await using client = await startClient(programs.loadClient);
@@ -32,7 +32,9 @@ export async function measure(plan: Rounds): Promise<Sample[]> {
   try {
     for (const row of plan.rows)
       standing.push({ name: row.name, row: await row.start({ backendUrl: backend.ready, programs }) });
-    return await measureRounds({ plan, standing, client, backendPid: backend.pid });
+    const idle = await idleMemory(standing);
+    const samples = await measureRounds({ plan, standing, client, backendPid: backend.pid });
+    return { samples, idle };
   } finally {
     await Promise.all(standing.map(({ row }) => row[Symbol.asyncDispose]()));
   }
@@ -41,6 +43,15 @@ export async function measure(plan: Rounds): Promise<Sample[]> {
 interface Standing {
   readonly name: string;
   readonly row: RunningRow;
+}
+
+async function idleMemory(standing: readonly Standing[]): Promise<IdleMemory[]> {
+  const processes = standing.flatMap(({ name, row }) =>
+    row.processes.map((process) => ({ row: name, ...process })),
+  );
+  return Promise.all(
+    processes.map(async ({ row, name, pid }) => ({ row, process: name, rssBytes: await rssBytes(pid) })),
+  );
 }
 
 interface MeasureRounds {

@@ -3,3 +3,6 @@ export const DIRECT = 'direct';
 export const BARE_PROXY = 'bare proxy';
 export const OUTRIGGER = 'outrigger';
 export const OUTRIGGER_TWO = 'outrigger, 2 replicas';
+
+/** The process of the mesh that runs beside every agent, and so must be small. */
+export const SIDECAR = 'sidecar';

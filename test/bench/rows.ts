@@ -1,7 +1,7 @@
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
 import type { Programs } from './programs.ts';
-import { BARE_PROXY, DIRECT, OUTRIGGER, OUTRIGGER_TWO } from './row-names.ts';
+import { BARE_PROXY, DIRECT, OUTRIGGER, OUTRIGGER_TWO, SIDECAR } from './row-names.ts';
 
 /** A way from the client to the backend that is measured. */
 export interface Row {
@@ -61,7 +61,7 @@ function outrigger(name: string, replicas: number): Row {
 
 function processesOf(mesh: Mesh): RunningRow['processes'] {
   return [
-    { name: 'sidecar', pid: mesh.sidecar.pid },
+    { name: SIDECAR, pid: mesh.sidecar.pid },
     ...mesh.replicas.map(({ pid }, index) => ({ name: `replica ${index}`, pid })),
   ];
 }

@@ -1,5 +1,5 @@
 import type { Results } from './results.ts';
-import { BARE_PROXY, DIRECT, OUTRIGGER } from './row-names.ts';
+import { BARE_PROXY, DIRECT, OUTRIGGER, SIDECAR } from './row-names.ts';
 
 /** What the mesh has to reach, as a figure that is read from results and a bound. */
 export interface Target {
@@ -17,7 +17,7 @@ export interface Verdict {
 }
 
 /** Ratios within one run, so that they hold on any machine; and two absolute bounds of CPU and memory. */
-export const TARGETS: readonly Target[] = [
+const TARGETS: readonly Target[] = [
   {
     name: 'calls per second, 64 at once, against the bare proxy',
     bound: { atLeast: 0.6 },
@@ -52,6 +52,11 @@ export const TARGETS: readonly Target[] = [
         load: '500 B x1',
         metric: 'p50Us',
       }),
+  },
+  {
+    name: 'resident set of the idle sidecar, MiB',
+    bound: { atMost: 64 },
+    figure: (results) => results.idleRss(OUTRIGGER, SIDECAR) / 2 ** 20,
   },
 ];
 

@@ -1,25 +1,20 @@
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type ReadyProcess, spawnReady } from '../support/spawn-ready.ts';
 
-const require = createRequire(import.meta.url);
-
-/** The program of a public MCP server, from node_modules: `everything`, `filesystem` or `memory`. */
-export function publicServer(name: 'everything' | 'filesystem' | 'memory'): string {
-  return join(
-    dirname(require.resolve(`@modelcontextprotocol/server-${name}/package.json`)),
-    'dist',
-    'index.js',
-  );
-}
+/** The programs of public MCP servers, from node_modules. */
+export const PUBLIC_SERVERS = {
+  everything: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-everything/dist/index.js')),
+  filesystem: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-filesystem/dist/index.js')),
+  memory: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-memory/dist/index.js')),
+};
 
 /** Starts `@modelcontextprotocol/server-everything` over Streamable HTTP on a free port; `ready` is its URL. */
 export async function spawnEverything(): Promise<ReadyProcess<string>> {
   const port = await freePort();
   return spawnReady({
-    args: [publicServer('everything'), 'streamableHttp'],
+    args: [PUBLIC_SERVERS.everything, 'streamableHttp'],
     env: { PORT: String(port) },
     ready: (line) =>
       line.includes(`listening on port ${port}`) ? `http://127.0.0.1:${port}/mcp` : undefined,

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import type { ReadyProcess } from '../support/spawn-ready.ts';
-import { publicServer, spawnEverything } from './backends.ts';
+import { PUBLIC_SERVERS, spawnEverything } from './backends.ts';
 import { inspector } from './inspector.ts';
 import { mcpRemote } from './mcp-remote.ts';
 import { sdkV1 } from './sdk-v1.ts';
@@ -84,10 +84,10 @@ describe('real clients in front of real servers', function () {
 function quickstartServers(everythingUrl: string, folder: string) {
   return {
     everything: { type: 'http', url: everythingUrl },
-    filesystem: { command: process.execPath, args: [publicServer('filesystem'), folder] },
+    filesystem: { command: process.execPath, args: [PUBLIC_SERVERS.filesystem, folder] },
     memory: {
       command: process.execPath,
-      args: [publicServer('memory')],
+      args: [PUBLIC_SERVERS.memory],
       env: { MEMORY_FILE_PATH: join(folder, 'memory.jsonl') },
     },
   };

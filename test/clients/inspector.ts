@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { resultText, type Visit, type Visited } from './visit.ts';
 
-const PACKAGE = createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector/package.json');
-const CLI = join(dirname(PACKAGE), 'cli', 'build', 'cli.js');
+const CLI = fileURLToPath(import.meta.resolve('@modelcontextprotocol/inspector/cli/build/cli.js'));
 
 /** `mcp-inspector --cli`, one process and one session for each of its methods. */
 export async function inspector(visit: Visit): Promise<Visited> {

@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { type Visit, type Visited, visitWith } from './visit.ts';
 
-const PACKAGE = createRequire(import.meta.url).resolve('mcp-remote/package.json');
-const PROXY = join(dirname(PACKAGE), 'dist', 'proxy.js');
+const PROXY = fileURLToPath(import.meta.resolve('mcp-remote/dist/proxy.js'));
 
 /** `mcp-remote` as a stdio server in front of the URL, driven by the SDK's stdio client. */
 export async function mcpRemote(visit: Visit): Promise<Visited> {

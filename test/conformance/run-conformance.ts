@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { node22 } from '../support/node22.ts';
 
 /** The revision whose requirements are judged, and at whose wire version every scenario runs. */
-export const REVISION = '2025-11-25';
+const REVISION = '2025-11-25';
 
 /** One check of a scenario, as the suite writes it to `checks.json`. Only SUCCESS is passing. */
 export interface Check {
@@ -29,9 +29,7 @@ export interface RunConformance {
   readonly timeoutMs: number;
 }
 
-const CLI = createRequire(import.meta.url).resolve(
-  '@modelcontextprotocol/conformance/dist/index.js',
-);
+const CLI = fileURLToPath(import.meta.resolve('@modelcontextprotocol/conformance/dist/index.js'));
 
 /**
  * Runs the official conformance suite against a URL, on Node 22, and returns what every check said.
@@ -78,10 +76,7 @@ export function passing(results: ConformanceResults): string[] {
 }
 
 /** One line for each check that failed or warned, and for each that passes in `baseline` but not in `results`. */
-export function shortfalls(
-  results: ConformanceResults,
-  baseline: ConformanceResults = new Map(),
-): string[] {
+export function shortfalls(results: ConformanceResults, baseline: ConformanceResults = new Map()): string[] {
   const passed = new Set(passing(results));
   const lost = passing(baseline).filter((check) => !passed.has(check));
   const bad = [...results].flatMap(([scenario, checks]) =>
@@ -92,19 +87,14 @@ export function shortfalls(
   return [...bad, ...lost.map((check) => `${check}: passes directly, not here`)];
 }
 
-async function runSuite(
-  node: string,
-  args: readonly string[],
-  signal: AbortSignal,
-): Promise<string> {
+async function runSuite(node: string, args: readonly string[], signal: AbortSignal): Promise<string> {
   const child = spawn(node, [CLI, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kill = () => child.kill('SIGKILL');
   signal.addEventListener('abort', kill, { once: true });
   const output: string[] = [];
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => output.push(String(chunk)));
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)));
   try {
     await once(child, 'close');
   } finally {
@@ -121,9 +111,7 @@ async function readResults(folder: string): Promise<Map<string, readonly Check[]
   for (const entry of await readdir(folder)) {
     const scenario = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry)?.[1];
     if (scenario === undefined) continue;
-    const checks = await readFile(join(folder, entry, 'checks.json'), 'utf8').catch(
-      () => undefined,
-    );
+    const checks = await readFile(join(folder, entry, 'checks.json'), 'utf8').catch(() => undefined);
     if (checks !== undefined) results.set(scenario, JSON.parse(checks) as Check[]);
   }
   return results;
