@@ -6,5 +6,4 @@ const { values } = parseArgs({
 });
 const backend = await startReferenceBackend({ port: Number(values.port) });
 console.log(JSON.stringify({ url: backend.url }));
-for (const signal of ['SIGTERM', 'SIGINT'] as const)
-  process.once(signal, () => void backend.close());
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void backend.close());

@@ -3,13 +3,9 @@ import { RED_PIXEL_PNG } from './media.ts';
 
 /** Registers the four prompts of the conformance suite and the completion of their arguments. */
 export function registerPrompts(server: McpServer): void {
-  server.registerPrompt(
-    'test_simple_prompt',
-    { description: 'A prompt without arguments' },
-    async () => ({
-      messages: [user({ type: 'text', text: 'This is a simple prompt for testing.' })],
-    }),
-  );
+  server.registerPrompt('test_simple_prompt', { description: 'A prompt without arguments' }, async () => ({
+    messages: [user({ type: 'text', text: 'This is a simple prompt for testing.' })],
+  }));
   server.registerPrompt(
     'test_prompt_with_arguments',
     {
@@ -53,20 +49,14 @@ export function registerPrompts(server: McpServer): void {
       ],
     }),
   );
-  server.registerPrompt(
-    'test_prompt_with_image',
-    { description: 'A prompt with an image' },
-    async () => ({
-      messages: [
-        user({ type: 'image', data: RED_PIXEL_PNG, mimeType: 'image/png' }),
-        user({ type: 'text', text: 'Please analyze the image above.' }),
-      ],
-    }),
-  );
+  server.registerPrompt('test_prompt_with_image', { description: 'A prompt with an image' }, async () => ({
+    messages: [
+      user({ type: 'image', data: RED_PIXEL_PNG, mimeType: 'image/png' }),
+      user({ type: 'text', text: 'Please analyze the image above.' }),
+    ],
+  }));
   server.server.setRequestHandler('completion/complete', async ({ params }) => {
-    const values = ['paris', 'park', 'party'].filter((value) =>
-      value.startsWith(params.argument.value),
-    );
+    const values = ['paris', 'park', 'party'].filter((value) => value.startsWith(params.argument.value));
     return { completion: { values, total: values.length, hasMore: false } };
   });
 }

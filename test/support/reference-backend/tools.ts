@@ -71,39 +71,30 @@ function registerContentTools(server: McpServer): void {
 }
 
 function registerStreamingTools(server: McpServer): void {
-  server.registerTool(
-    'test_tool_with_logging',
-    { description: 'Logs while it runs' },
-    async ({ mcpReq }) => {
-      await mcpReq.log('info', 'Tool execution started');
-      await delay(50);
-      await mcpReq.log('info', 'Tool processing data');
-      await delay(50);
-      await mcpReq.log('info', 'Tool execution completed');
-      return text('Tool with logging executed');
-    },
-  );
-  server.registerTool(
-    'test_tool_with_progress',
-    { description: 'Reports progress' },
-    async ({ mcpReq }) => {
-      const progressToken = mcpReq._meta?.progressToken;
-      for (const progress of [0, 50, 100]) {
-        if (progressToken !== undefined)
-          await mcpReq.notify({
-            method: 'notifications/progress',
-            params: { progressToken, progress, total: 100 },
-          });
-        if (progress < 100) await delay(50);
-      }
-      return text('Tool with progress executed');
-    },
-  );
+  server.registerTool('test_tool_with_logging', { description: 'Logs while it runs' }, async ({ mcpReq }) => {
+    await mcpReq.log('info', 'Tool execution started');
+    await delay(50);
+    await mcpReq.log('info', 'Tool processing data');
+    await delay(50);
+    await mcpReq.log('info', 'Tool execution completed');
+    return text('Tool with logging executed');
+  });
+  server.registerTool('test_tool_with_progress', { description: 'Reports progress' }, async ({ mcpReq }) => {
+    const progressToken = mcpReq._meta?.progressToken;
+    for (const progress of [0, 50, 100]) {
+      if (progressToken !== undefined)
+        await mcpReq.notify({
+          method: 'notifications/progress',
+          params: { progressToken, progress, total: 100 },
+        });
+      if (progress < 100) await delay(50);
+    }
+    return text('Tool with progress executed');
+  });
   server.registerTool(
     'test_reconnection',
     {
-      description:
-        'Closes its stream in the middle of the call, so that the client resumes (SEP-1699)',
+      description: 'Closes its stream in the middle of the call, so that the client resumes (SEP-1699)',
     },
     async ({ http }) => {
       http?.closeSSE?.();
