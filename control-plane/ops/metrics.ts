@@ -1,0 +1,92 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * What a replica counts. Label values are configured names and closed sets of
+ * words; never a session, a caller, a tool or anything else that a client chose.
+ */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Live sessions in this replica. */
+  readonly sessions: Gauge;
+  /** Seconds, by how the restore ended. */
+  readonly restores: Histogram<'result'>;
+  /** Sessions taken over from another replica. */
+  readonly takeovers: Counter;
+  /** Requests that named a session of another principal. */
+  readonly bindingMismatches: Counter;
+  /** Sessions that the store should have had: evicted, corrupt or unreadable records. */
+  readonly sessionsLost: Counter<'reason'>;
+  /** Seconds, by the backend's configured name and how its call ended. */
+  readonly backendCalls: Histogram<'backend' | 'outcome'>;
+  /** Errors, refusals and dangerous settings of the store. */
+  readonly storeAlarms: Counter<'kind'>;
+  /** Sidecars connected. */
+  readonly meshStreams: Gauge;
+  /** Exchanges open on all mesh streams. */
+  readonly exchanges: Gauge;
+  /** Frames that came for an exchange or a request that was already over. */
+  readonly lateFrames: Counter<'kind'>;
+}
+
+export type RestoreResult = 'restored' | 'not_found' | 'failed' | 'abandoned';
+export type CallOutcome = 'ok' | 'error' | 'fault' | 'timeout' | 'cancelled';
+
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix: 'outrigger_' });
+  return {
+    registry,
+    sessions: new Gauge({ name: 'outrigger_sessions', help: 'Live sessions in this replica.', registers }),
+    restores: new Histogram({
+      name: 'outrigger_restore_seconds',
+      help: 'Restores of sessions by result, and how long they took.',
+      labelNames: ['result'],
+      buckets: SECONDS,
+      registers,
+    }),
+    takeovers: new Counter({
+      name: 'outrigger_takeovers_total',
+      help: 'Sessions taken over from another replica.',
+      registers,
+    }),
+    bindingMismatches: new Counter({
+      name: 'outrigger_session_binding_mismatches_total',
+      help: 'Requests that named a session of another principal.',
+      registers,
+    }),
+    sessionsLost: new Counter({
+      name: 'outrigger_session_lost_total',
+      help: 'Sessions whose record was evicted, corrupt or unreadable.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    backendCalls: new Histogram({
+      name: 'outrigger_backend_call_seconds',
+      help: 'Calls of backends by outcome, and how long they took.',
+      labelNames: ['backend', 'outcome'],
+      buckets: SECONDS,
+      registers,
+    }),
+    storeAlarms: new Counter({
+      name: 'outrigger_store_alarms_total',
+      help: 'Errors, refusals and dangerous settings of the session store.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    meshStreams: new Gauge({ name: 'outrigger_mesh_streams', help: 'Sidecars connected.', registers }),
+    exchanges: new Gauge({
+      name: 'outrigger_exchanges',
+      help: 'Exchanges open on all mesh streams.',
+      registers,
+    }),
+    lateFrames: new Counter({
+      name: 'outrigger_late_frames_total',
+      help: 'Frames for an exchange or a request that was already over.',
+      labelNames: ['kind'],
+      registers,
+    }),
+  };
+}
