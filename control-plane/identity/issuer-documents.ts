@@ -20,7 +20,7 @@ export async function fetchKeys(request: DocumentRequest): Promise<JSONWebKeySet
   const uri = request.jwksUri ?? (await discoverJwksUri(request));
   const document = await fetchJson(uri, request);
   const keys = document['keys'];
-  if (!Array.isArray(keys)) throw new Error('the answer is not a JSON Web Key Set');
+  if (!Array.isArray(keys) || keys.length === 0) throw new Error('the answer holds no keys');
   return { keys };
 }
 
