@@ -1,0 +1,44 @@
+/** Reading single objects and arrays out of a message that has been scanned. */
+import { JsonRpcFault } from './fault.ts';
+import type { Span } from './message.ts';
+import { type Fields, found, Walker } from './walker.ts';
+
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+
+/** Whether the value that begins here is an object. */
+export function isObject(bytes: Buffer, span: Span): boolean {
+  return bytes[span.start] === OPEN_BRACE;
+}
+
+/** Whether the value that begins here is an array. */
+export function isArray(bytes: Buffer, span: Span): boolean {
+  return bytes[span.start] === OPEN_BRACKET;
+}
+
+/**
+ * The spans of some fields of an object, in the order of their names. Throws
+ * `JsonRpcFault` (-32600) when a field occurs twice or in another case.
+ */
+export function readFields(bytes: Buffer, object: Span, wanted: Fields): (Span | undefined)[] {
+  const findings = new Array<number>(2 * wanted.names.length).fill(0);
+  const walker = new Walker(bytes, findings);
+  walker.fields(object.start, 1, wanted);
+  if (walker.refusal !== undefined) {
+    throw new JsonRpcFault(-32600, `The member "${walker.refusal}" occurs twice, or in another case.`);
+  }
+  return wanted.names.map((_, slot) => found(findings, slot));
+}
+
+/** The spans of an array's elements. */
+export function readElements(bytes: Buffer, array: Span): Span[] {
+  const spans: Span[] = [];
+  new Walker(bytes, []).array(array.start, 1, (start, end) => spans.push({ start, end }));
+  return spans;
+}
+
+/** Whether the object has no members. */
+export function isEmptyObject(bytes: Buffer, object: Span): boolean {
+  return bytes[new Walker(bytes, []).space(object.start + 1)] === CLOSE_BRACE;
+}
