@@ -16,7 +16,7 @@ export class TokenFault extends Error {
 }
 
 /** The refusal that a peer sees: the same sentence whatever was wrong, so that it is no oracle. */
-export function refusal(fault: TokenFault): MeshError {
+function refusal(fault: TokenFault): MeshError {
   return new MeshError(
     'unauthenticated',
     'The access token is invalid, expired or not meant for this server.',

@@ -18,7 +18,7 @@ interface Home {
   readonly at: RegExp;
 }
 
-/** Where a package may be imported in the product; packages that are not listed have no home to keep. */
+/** Where a package may be imported in the product; packages that are not listed have no home to keep, nor have Node's types. */
 const HOMES: readonly Home[] = [
   { packages: /^@grpc\//, at: /^(shared|sidecar|control-plane)\/rpc\/|^sidecar\/mesh\// },
   { packages: /^(ioredis|lmdb)(\/|$)/, at: /^control-plane\/store\// },
@@ -62,7 +62,10 @@ export function boundaryViolations(files: SourceFiles): string[] {
 
 function objections(path: string, { specifier, typeOnly }: Import): string[] {
   if (specifier === undefined) return PRODUCT.test(path) ? ['an import names its module as a literal'] : [];
-  if (!specifier.startsWith('.')) return PRODUCT.test(path) ? packageObjections(path, specifier) : [];
+  if (!specifier.startsWith('.')) {
+    const erased = typeOnly && specifier.startsWith('node:');
+    return PRODUCT.test(path) && !erased ? packageObjections(path, specifier) : [];
+  }
   const target = posix.normalize(posix.join(posix.dirname(path), specifier));
   if (MAIN.test(target)) return [`nobody imports an entry point (${target})`];
   if (!PRODUCT.test(path)) return [];

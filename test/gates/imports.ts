@@ -8,6 +8,9 @@ export interface Import {
   readonly line: number;
 }
 
+/** `import(…)` of anything, and `require(…)` of a literal: methods may be called require too. */
+const DYNAMIC = /(?<![.\w$])(?:import\s*\(|require\s*\(\s*(?=['"`]))\s*(?:(['"`])([^'"`$]+)\1\s*[,)])?/g;
+
 /**
  * The imports of a formatted module: statements begin their line, whatever
  * lines they span. Dynamic imports and `require` are found anywhere.
@@ -25,9 +28,7 @@ export function importsOf(text: string): Import[] {
   for (const match of source.matchAll(/^import\s*['"]([^'"]+)['"]/gm)) {
     found.push({ specifier: match[1], typeOnly: false, line: lineAt(source, match.index) });
   }
-  for (const match of source.matchAll(
-    /(?<![.\w$])(?:import|require)\s*\(\s*(?:(['"`])([^'"`$]+)\1\s*[,)])?/g,
-  )) {
+  for (const match of source.matchAll(DYNAMIC)) {
     found.push({ specifier: match[2], typeOnly: false, line: lineAt(source, match.index) });
   }
   return found;
