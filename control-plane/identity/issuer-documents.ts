@@ -1,5 +1,5 @@
 import type { JSONWebKeySet } from 'jose';
-import { isLoopbackUrl, isTrustworthyUrl } from './loopback.ts';
+import { isLoopbackUrl } from '../../shared/config/hosts.ts';
 
 /** What the verifier needs of `fetch`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -13,6 +13,12 @@ export interface DocumentRequest {
   readonly jwksUri: string | undefined;
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
+}
+
+/** Whether keys may be fetched from there: over TLS, or from this machine. */
+export function isTrustworthyUrl(url: string): boolean {
+  const protocol = URL.canParse(url) ? new URL(url).protocol : '';
+  return protocol === 'https:' || (protocol === 'http:' && isLoopbackUrl(url));
 }
 
 /** Fetches the issuer's keys. Rejects with a plain error that is fit for a log. */

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { decodeJwt, jwtVerify } from 'jose';
 import type { Clock } from '../../shared/clock.ts';
+import { isLoopbackUrl } from '../../shared/config/hosts.ts';
 import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { IdentitySettings, IssuerSettings } from '../settings.ts';
 import { bearerToken } from './bearer.ts';
 import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
-import type { Fetch } from './issuer-documents.ts';
+import { type Fetch, isTrustworthyUrl } from './issuer-documents.ts';
 import { IssuerKeys } from './issuer-keys.ts';
-import { isLoopbackUrl, isTrustworthyUrl } from './loopback.ts';
 import { makeAnonymous, makeCaller } from './make-caller.ts';
 import { TokenFault, toRefusal } from './refusal.ts';
 import { VerdictCache } from './verdict-cache.ts';
