@@ -44,7 +44,9 @@ function resolveIssuer(
       'a loopback URL is the same in every mesh: use a logical resource, or acceptLoopbackAudience: true in development',
     );
   }
-  checkKeysUrl([...path, 'jwksUri'], config.jwksUri, context);
+  // Without an address of its own, the keys are found through the issuer's metadata.
+  if (config.jwksUri === undefined) checkKeysUrl([...path, 'issuer'], config.issuer, context);
+  else checkKeysUrl([...path, 'jwksUri'], config.jwksUri, context);
   return {
     issuer: config.issuer,
     jwksUri: config.jwksUri,

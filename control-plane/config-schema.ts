@@ -156,7 +156,7 @@ const SIGNATURES = [
 
 const Issuer = section({
   issuer: text(),
-  jwksUri: httpUrl(),
+  jwksUri: v.optional(httpUrl()),
   audiences: v.optional(list(text())),
   algorithms: v.optional(v.pipe(list(oneOf(SIGNATURES)), v.minLength(1, 'expected at least one algorithm')), [
     'RS256',
