@@ -785,7 +785,7 @@ export const REQUIREMENTS: Readonly<Record<RequirementId, Entry>> = { ...PROTOCO
 
 /**
  * Cites requirements in a test's title, where reports and `--grep` find them.
- * The ids are written as literals at the place: the gate reads them from the source.
+ * The ids are literals, at the place or in a table of the same file: the gate reads them from the source.
  */
 export function verifies(...ids: readonly [RequirementId, ...RequirementId[]]): (title: string) => string {
   return (title) => `${title} [${ids.join(' ')}]`;
