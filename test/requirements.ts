@@ -653,7 +653,7 @@ export const FAULTS = {
   },
   B7: {
     text: 'SSE event 100 MB / no newline / endless comments / infinite progress / never ends → cut at 4 MiB per event, 64 MiB per call, idle 60 s, total deadline',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'one event is bounded; a whole call is not yet',
   },
   B9: {
     text: 'backend URL resolves to private/loopback/link-local, rebinding between check and connect, `0x7f.1`, `[::ffff:10.0.0.1]` → blocked at connect-time by IP (unless allow-listed); use `net.BlockList`, not a parser of our own',
