@@ -1,0 +1,99 @@
+import * as v from 'valibot';
+import { duration, size } from '../shared/config/quantity.ts';
+import { count, flag, list, oneOf, section, text } from '../shared/config/section.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+
+/**
+ * The configuration file of a sidecar, as it is written. What only several keys
+ * together can say is in `config.ts`.
+ */
+
+export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
+export const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/;
+
+function name() {
+  return v.pipe(
+    text(),
+    v.regex(NAME, 'expected a name of letters, digits, dots, - and _, at most 253 characters'),
+  );
+}
+
+function address() {
+  const message = 'expected host:port, such as 127.0.0.1:4290';
+  return v.pipe(v.string(message), v.regex(ADDRESS, message));
+}
+
+const Token = v.pipe(
+  section({ file: v.optional(text()), env: v.optional(text()) }),
+  v.check(
+    ({ file, env }) => (file === undefined) !== (env === undefined),
+    'expected either file or env, naming where the token is',
+  ),
+);
+
+const ControlPlane = v.pipe(
+  section({
+    addresses: v.optional(v.pipe(list(address()), v.minLength(1, 'expected at least one address'))),
+    dns: v.optional(address()),
+  }),
+  v.check(
+    ({ addresses, dns }) => (addresses === undefined) !== (dns === undefined),
+    'expected either addresses, or dns, a name that resolves to all replicas',
+  ),
+);
+
+const Host = v.pipe(
+  text(),
+  v.regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?$/, 'expected host or host:port'),
+);
+const Origin = v.pipe(
+  text(),
+  v.regex(/^https?:\/\/[^\s/?#@]+$/, 'expected an origin, such as https://app.example'),
+);
+
+export const ConfigFile = section({
+  node: v.optional(name()),
+  virtualServer: v.optional(name(), 'default'),
+  listen: v.optional(
+    section({
+      mcp: v.optional(text(), '127.0.0.1:4280'),
+      ops: v.optional(address(), '127.0.0.1:4281'),
+    }),
+    {},
+  ),
+  controlPlane: v.optional(ControlPlane, { addresses: ['127.0.0.1:4290'] }),
+  token: v.optional(Token),
+  allowSharedLoopback: v.optional(flag(), false),
+  allowNonLoopback: v.optional(flag(), false),
+  allowedHosts: v.optional(list(Host), []),
+  allowedOrigins: v.optional(list(Origin), []),
+  log: v.optional(
+    section({
+      level: v.optional(oneOf(LOG_LEVELS), 'info'),
+      format: v.optional(oneOf(LOG_FORMATS), 'auto'),
+    }),
+    {},
+  ),
+  limits: v.optional(
+    section({
+      message: v.optional(size({ min: '4KiB', max: '64MiB' }), '4MiB'),
+      buffered: v.optional(size({ min: '1MiB' }), '48MiB'),
+      streams: v.optional(count({ min: 1 }), 1_024),
+      connections: v.optional(count({ min: 1 }), 2_048),
+    }),
+    {},
+  ),
+  timeouts: v.optional(
+    section({
+      headers: v.optional(duration({ min: '100ms' }), '60s'),
+      request: v.optional(duration({ min: '100ms' }), '300s'),
+      idle: v.optional(duration({ min: '1s' }), '75s'),
+      stalledReader: v.optional(duration({ min: '100ms' }), '30s'),
+      keepAlive: v.optional(duration({ min: '100ms', max: '15s' }), '15s'),
+      drain: v.optional(duration(), '30s'),
+    }),
+    {},
+  ),
+});
+
+export type ConfigFile = v.InferOutput<typeof ConfigFile>;

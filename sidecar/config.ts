@@ -1,0 +1,176 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
+import type { Environment, Problem } from '../shared/config/variables.ts';
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
+import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
+import { isLoopback, type ListenAddress, parseListenAddress } from './http/address.ts';
+
+/** Everything that a sidecar is told, resolved. Durations in milliseconds, sizes in bytes. */
+export interface Settings {
+  /** Stable across restarts: it orders the replicas and names the sidecar to admins. */
+  readonly node: string;
+  readonly virtualServer: string;
+  readonly listen: {
+    readonly mcp: ListenAddress;
+    readonly ops: { readonly host: string; readonly port: number };
+  };
+  /** Replicas by address, or one name that resolves to all of them. */
+  readonly controlPlane: { readonly addresses: readonly string[] } | { readonly dns: string };
+  /** The sidecar's own token: its file, or the token itself. */
+  readonly token: { readonly file: string } | { readonly value: string } | undefined;
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+  readonly limits: ConfigFile['limits'];
+  readonly timeouts: ConfigFile['timeouts'];
+}
+
+export interface LoadOptions {
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  /** Relative paths of the command line start here. */
+  readonly cwd: string;
+}
+
+/** The settings of this process's command line and environment. Throws `ConfigError`. */
+export function settingsFromCommandLine(argv: readonly string[]): Settings {
+  return loadSettings({ argv, env: process.env, cwd: process.cwd() });
+}
+
+/** Reads, expands, checks and resolves; flags win over the file. Throws `ConfigError` with every problem found. */
+export function loadSettings(options: LoadOptions): Settings {
+  const flags = readFlags(options.argv);
+  const parsed = readConfig(options, flags.config);
+  const file = override(parsed.value, flags);
+  const problems: Problem[] = [];
+  const problem = (path: Problem['path'], message: string) => problems.push({ path, message });
+
+  const mcp = parseListenAddress(file.listen.mcp);
+  if (mcp === undefined) problem(['listen', 'mcp'], 'expected host:port, a port, or unix:/path');
+  else checkExposure(mcp, file, problem);
+  if (file.timeouts.headers > file.timeouts.request) {
+    problem(['timeouts', 'headers'], 'expected at most timeouts.request');
+  }
+  const token = resolveToken(file.token, options, { config: flags.config, problem });
+  if (mcp === undefined || problems.length > 0) throw parsed.refuse(problems);
+  const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, controlPlane } = file;
+  return {
+    node: file.node ?? hostname(),
+    virtualServer,
+    listen: { mcp, ops: splitAddress(file.listen.ops) },
+    controlPlane:
+      controlPlane.dns === undefined
+        ? { addresses: controlPlane.addresses ?? [] }
+        : { dns: controlPlane.dns },
+    token,
+    allowedHosts,
+    allowedOrigins,
+    log,
+    limits,
+    timeouts,
+  };
+}
+
+type Report = (path: Problem['path'], message: string) => void;
+
+/** Who else could reach the listener, and act in the name of whoever uses it? */
+function checkExposure(mcp: ListenAddress, file: ConfigFile, problem: Report): void {
+  if (!isLoopback(mcp) && !file.allowNonLoopback) {
+    problem(['listen', 'mcp'], 'expected a loopback address; allowNonLoopback: true opens it to the network');
+  }
+  if (file.token !== undefined && mcp.kind === 'tcp' && !file.allowSharedLoopback) {
+    problem(
+      ['token'],
+      'whoever reaches this listener would act under it: listen on unix:/path, or say allowSharedLoopback: true',
+    );
+  }
+}
+
+function resolveToken(
+  token: ConfigFile['token'],
+  options: LoadOptions,
+  { config, problem }: { config: string | undefined; problem: Report },
+): Settings['token'] {
+  if (token === undefined) return undefined;
+  if (token.file !== undefined) {
+    const folder = config === undefined ? options.cwd : dirname(resolve(options.cwd, config));
+    return { file: resolve(folder, token.file) };
+  }
+  const value = options.env[token.env ?? ''] ?? '';
+  if (value === '') problem(['token', 'env'], `the environment variable ${token.env} is not set`);
+  return { value };
+}
+
+function splitAddress(written: string): { host: string; port: number } {
+  const colon = written.lastIndexOf(':');
+  return { host: written.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(written.slice(colon + 1)) };
+}
+
+function readConfig(options: LoadOptions, file: string | undefined): Parsed<ConfigFile> {
+  if (file === undefined) return parseConfig(ConfigFile, '{}', { file: 'defaults', env: options.env });
+  let text: string;
+  try {
+    text = readFileSync(resolve(options.cwd, file), 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    throw new ConfigError([`${file}: cannot be read (${code})`]);
+  }
+  return parseConfig(ConfigFile, text, { file, env: options.env });
+}
+
+type Flags = ReturnType<typeof readFlags>;
+
+function readFlags(argv: readonly string[]) {
+  const option = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: option,
+        node: option,
+        'virtual-server': option,
+        listen: option,
+        ops: option,
+        'control-plane': { type: 'string', multiple: true },
+        'allow-non-loopback': { type: 'boolean' },
+        'log-level': option,
+        'log-format': option,
+      },
+    });
+    return values;
+  } catch (error) {
+    throw new ConfigError([error instanceof Error ? error.message : String(error)]);
+  }
+}
+
+function override(file: ConfigFile, flags: Flags): ConfigFile {
+  const problems: string[] = [];
+  const check = (flag: keyof Flags, pattern: RegExp, expected: string) => {
+    const given = flags[flag];
+    const values = typeof given === 'string' ? [given] : Array.isArray(given) ? given : [];
+    if (values.some((value) => !pattern.test(value))) problems.push(`--${flag}: expected ${expected}`);
+  };
+  check('node', NAME, 'a name');
+  check('virtual-server', NAME, 'a name');
+  check('ops', ADDRESS, 'host:port');
+  check('control-plane', ADDRESS, 'host:port');
+  check('log-level', new RegExp(`^(?:${LOG_LEVELS.join('|')})$`), `one of ${LOG_LEVELS.join(', ')}`);
+  check('log-format', new RegExp(`^(?:${LOG_FORMATS.join('|')})$`), `one of ${LOG_FORMATS.join(', ')}`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const addresses = flags['control-plane'];
+  return {
+    ...file,
+    node: flags.node ?? file.node,
+    virtualServer: flags['virtual-server'] ?? file.virtualServer,
+    listen: { mcp: flags.listen ?? file.listen.mcp, ops: flags.ops ?? file.listen.ops },
+    controlPlane: addresses === undefined ? file.controlPlane : { addresses },
+    allowNonLoopback: flags['allow-non-loopback'] ?? file.allowNonLoopback,
+    log: {
+      level: LOG_LEVELS.find((each) => each === flags['log-level']) ?? file.log.level,
+      format: LOG_FORMATS.find((each) => each === flags['log-format']) ?? file.log.format,
+    },
+  };
+}

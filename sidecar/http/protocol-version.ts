@@ -1,0 +1,21 @@
+/**
+ * The `MCP-Protocol-Version` header (MCP 2025-06-18, Streamable HTTP). The edge
+ * only refuses what no replica could serve; which of these versions a session
+ * negotiated is the replica's knowledge, and decides the semantics.
+ */
+const SUPPORTED: ReadonlySet<string> = new Set(['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05']);
+
+/** Absent means the negotiated one. */
+export function isSupportedVersion(version: string | undefined): boolean {
+  return version === undefined || SUPPORTED.has(version);
+}
+
+/**
+ * Arrays exist in 2025-03-26 alone, which has no version header: one without the
+ * header, or with exactly this value in it, crosses, and the replica judges it by
+ * the version that the session negotiated. The edge keeps no session state, so it
+ * decides the same after its restart.
+ */
+export function mayCarryBatch(version: string | undefined): boolean {
+  return version === undefined || version === '2025-03-26';
+}

@@ -1,0 +1,70 @@
+/**
+ * The headers of a request, read in one pass. Only what is named here is looked
+ * at, and only what is named here can ever cross the mesh: hop-by-hop headers,
+ * `X-Forwarded-*` and whatever else a client sends end at the edge.
+ *
+ * `rawHeaders` and not `headers`, because Node joins or drops duplicates, and a
+ * duplicate of a header that decides something is an attack (RFC 9110 §5.3).
+ */
+export class RequestHead {
+  host: string | undefined = undefined;
+  origin: string | undefined = undefined;
+  authorization: string | undefined = undefined;
+  sessionId: string | undefined = undefined;
+  protocolVersion: string | undefined = undefined;
+  lastEventId: string | undefined = undefined;
+  contentType: string | undefined = undefined;
+  contentLength: string | undefined = undefined;
+  contentEncoding: string | undefined = undefined;
+  accept: string | undefined = undefined;
+  traceparent: string | undefined = undefined;
+  tracestate: string | undefined = undefined;
+  /** The first header of those that may stand only once that stands twice. */
+  duplicate: string | undefined = undefined;
+}
+
+export function readRequestHead(rawHeaders: readonly string[]): RequestHead {
+  const head = new RequestHead();
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    const field = FIELDS.get(name) ?? FIELDS.get(name.toLowerCase());
+    if (field === undefined) continue;
+    const value = rawHeaders[at + 1] ?? '';
+    const earlier = head[field];
+    if (earlier === undefined) head[field] = value;
+    else if (field === 'traceparent') head.traceparent = '';
+    else if (LISTS.has(field)) head[field] = `${earlier}, ${value}`;
+    else head.duplicate ??= name.toLowerCase();
+  }
+  // More than one traceparent says nothing (W3C Trace Context §3.2).
+  if (head.traceparent === '') head.traceparent = undefined;
+  return head;
+}
+
+type Field = Exclude<keyof RequestHead, 'duplicate'>;
+
+/** Fields whose values are lists: several lines of them mean one line with commas. */
+const LISTS: ReadonlySet<Field> = new Set<Field>(['accept', 'contentEncoding', 'tracestate']);
+
+/** By lower-case name, and by the spelling that most clients use, which spares a copy. */
+const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>(
+  (
+    [
+      ['Host', 'host'],
+      ['Origin', 'origin'],
+      ['Authorization', 'authorization'],
+      ['Mcp-Session-Id', 'sessionId'],
+      ['MCP-Protocol-Version', 'protocolVersion'],
+      ['Last-Event-ID', 'lastEventId'],
+      ['Content-Type', 'contentType'],
+      ['Content-Length', 'contentLength'],
+      ['Content-Encoding', 'contentEncoding'],
+      ['Accept', 'accept'],
+      ['Traceparent', 'traceparent'],
+      ['Tracestate', 'tracestate'],
+    ] as const
+  ).flatMap(([name, field]) => [
+    [name, field],
+    [name.toLowerCase(), field],
+  ]),
+);
