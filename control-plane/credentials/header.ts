@@ -9,5 +9,5 @@ export interface HeaderSettings {
 /** One static header that authenticates the mesh itself, whoever asks. */
 export function createHeaderStrategy({ name, value }: HeaderSettings): CredentialStrategy {
   const headers = Object.freeze({ [name.toLowerCase()]: value });
-  return { name: 'header', obtain: () => headers };
+  return { name: 'header', obtain: () => headers, unattended: () => headers };
 }

@@ -6,4 +6,5 @@ const NO_HEADERS = Object.freeze({});
 export const noneStrategy: CredentialStrategy = {
   name: 'none',
   obtain: () => NO_HEADERS,
+  unattended: () => NO_HEADERS,
 };

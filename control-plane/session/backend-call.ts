@@ -1,0 +1,165 @@
+import { MeshError } from '../../shared/errors.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { BackendFault, type BackendSession, type Message } from '../backend/backend.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { BackendLink } from './backend-link.ts';
+import type { LiveSession } from './live-session.ts';
+import type { SessionObserver } from './session-observer.ts';
+
+export interface CallEnvironment {
+  readonly clock: Clock;
+  readonly observer: SessionObserver;
+  /** A request of the client, and one during which somebody or something reports to be at work. */
+  readonly timeouts: (backend: string) => { readonly requestMs: number; readonly humanPacedMs: number };
+}
+
+/** A request as it will stand at one backend, for one caller. */
+export interface CallPlan {
+  readonly session: LiveSession;
+  readonly link: BackendLink;
+  readonly caller: Caller;
+  readonly method: string;
+  /** The whole message under the id that it has at the backend. */
+  readonly build: (id: number) => readonly Uint8Array[];
+  readonly signal: AbortSignal;
+  /** Do not run at a backend session that was made afresh and lost what it held. */
+  readonly refuseStateLoss?: boolean;
+  readonly onMessage: (backend: BackendSession, message: Message) => void;
+  readonly onPolling?: (retryMs: number) => void;
+  /** The request is about to be sent, under this id, with this credential. Tells apart the attempts. */
+  readonly onSend?: (sent: SentCall) => void;
+}
+
+export interface SentCall {
+  readonly backend: BackendSession;
+  readonly id: number;
+  readonly credential: CredentialHeaders;
+}
+
+/** Requests that only read: once more after an interruption does no harm. */
+const READS: ReadonlySet<string> = new Set([
+  'tools/list',
+  'resources/list',
+  'resources/templates/list',
+  'prompts/list',
+  'resources/read',
+  'prompts/get',
+  'completion/complete',
+]);
+
+export function isRead(method: string): boolean {
+  return READS.has(method);
+}
+
+/**
+ * Runs a request at its backend under the caller's own credential and returns the
+ * backend's response. A backend session that is lost is made afresh once and the
+ * request finished, if it provably had not run. Rejects with `MeshError`.
+ */
+export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+  const started = env.clock.now();
+  let outcome = 'ok';
+  try {
+    return await attempt(env, plan);
+  } catch (thrown) {
+    const error = toMeshError(thrown, plan.link.name);
+    outcome = error.reason;
+    throw error;
+  } finally {
+    env.observer.backendCall(plan.link.name, outcome, env.clock.now() - started);
+  }
+}
+
+async function attempt(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+  try {
+    return await send(env, plan);
+  } catch (thrown) {
+    if (!(thrown instanceof BackendFault) || !mayRepeat(thrown, plan.method)) throw thrown;
+    return await send(env, plan);
+  }
+}
+
+function mayRepeat(fault: BackendFault, method: string): boolean {
+  if (fault.kind === 'session_lost') return fault.executed === 'no' || isRead(method);
+  return fault.kind === 'interrupted' && isRead(method);
+}
+
+async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+  const { session, link, caller, method, signal, onMessage } = plan;
+  const backend = link.session ?? (await connect(session, link, caller));
+  if (plan.refuseStateLoss === true && link.takeStateLoss()) {
+    throw new MeshError('backend_restarted', `The backend "${link.name}" was started afresh; what it held is lost.`, {
+      backend: link.name,
+    });
+  }
+  const obtained = link.credential(caller, signal);
+  const credential = obtained instanceof Promise ? await obtained : obtained;
+  const id = link.nextRequestId();
+  const { requestMs, humanPacedMs } = env.timeouts(link.name);
+  plan.onSend?.({ backend, id, credential });
+  try {
+    return await backend.call({
+      id,
+      pieces: plan.build(id),
+      method,
+      credential,
+      timeoutMs: requestMs,
+      maxTimeoutMs: humanPacedMs,
+      signal,
+      onMessage: (message) => onMessage(backend, message),
+      ...(plan.onPolling === undefined ? {} : { onPolling: plan.onPolling }),
+    });
+  } catch (thrown) {
+    if (thrown instanceof BackendFault && thrown.kind === 'session_lost') link.lost(backend, thrown);
+    if (thrown instanceof BackendFault && thrown.kind === 'timeout') backend.cancel(id, 'timeout', credential);
+    throw thrown;
+  }
+}
+
+/** A backend session made afresh is published before it serves: a session that is gone meanwhile, or another's, serves nothing. */
+async function connect(session: LiveSession, link: BackendLink, caller: Caller): Promise<BackendSession> {
+  const backend = await link.ensure(caller);
+  if (session.state === 'starting') return backend;
+  await session.saved();
+  if (session.state !== 'live') throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+  return backend;
+}
+
+/** What a fault at a backend is to the client. Its own credential's refusal is said; nobody else's is tried. */
+export function toMeshError(thrown: unknown, backend: string): MeshError {
+  if (!(thrown instanceof BackendFault)) return MeshError.from(thrown);
+  const options = { backend, cause: thrown, ...(thrown.retryAfterMs === undefined ? {} : { retryAfterMs: thrown.retryAfterMs }) };
+  const unknown = thrown.executed === 'unknown';
+  switch (thrown.kind) {
+    case 'unreachable':
+      return new MeshError('backend_unavailable', `The backend "${backend}" cannot be reached.`, options);
+    case 'session_lost':
+      return unknown
+        ? outcomeUnknown(backend, thrown)
+        : new MeshError('backend_unavailable', `The backend "${backend}" lost its session again.`, options);
+    case 'unauthorized':
+      return new MeshError('backend_unauthorized', `The backend "${backend}" refused the credential of this caller.`, options);
+    case 'forbidden':
+      return new MeshError('backend_unauthorized', `The backend "${backend}" does not allow this to this caller.`, options);
+    case 'rate_limited':
+      return new MeshError('backend_busy', `The backend "${backend}" asks to slow down.`, options);
+    case 'busy':
+      return new MeshError('backend_busy', `No more connections to the backend "${backend}" may be opened now.`, options);
+    case 'timeout':
+      return new MeshError('backend_timeout', `The backend "${backend}" did not answer in time.`, options);
+    case 'protocol':
+      return new MeshError('backend_protocol_error', `The backend "${backend}" answered with something that is not MCP.`, options);
+    case 'interrupted':
+      return unknown
+        ? outcomeUnknown(backend, thrown)
+        : new MeshError('backend_unavailable', `The backend "${backend}" failed before it took the request.`, options);
+    case 'aborted':
+      return new MeshError('cancelled', 'The request was cancelled.', options);
+  }
+}
+
+function outcomeUnknown(backend: string, cause: unknown): MeshError {
+  const text = `The connection to the backend "${backend}" ended before its answer; whether the request ran is unknown.`;
+  return new MeshError('outcome_unknown', text, { backend, cause });
+}

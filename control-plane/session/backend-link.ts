@@ -1,0 +1,251 @@
+import type { Message } from '../../shared/json-rpc/message.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { type Backend, BackendFault, type BackendHint, type BackendSession } from '../backend/backend.ts';
+import type { CredentialHeaders, CredentialStrategy } from '../credentials/strategy.ts';
+import type { Caller } from '../identity/caller.ts';
+
+/** One configured backend together with the way its credential is obtained. */
+export interface ReachableBackend {
+  readonly backend: Backend;
+  readonly strategy: CredentialStrategy;
+}
+
+export interface LinkOptions extends ReachableBackend {
+  readonly clock: Clock;
+  /** Bounds one handshake, in milliseconds. */
+  readonly initializeTimeoutMs: number;
+  /** The client's true parameters, cut to what the mesh carries. */
+  readonly initializeParams: Uint8Array;
+  /** Below all request ids of this owner: replicas that serve one backend session after another must not reuse ids. */
+  readonly requestIdBase: number;
+  readonly hint: BackendHint | undefined;
+  /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
+  readonly prepare: (session: BackendSession, credential: CredentialHeaders) => Promise<void>;
+  readonly onOpened: (link: BackendLink) => void;
+  readonly onMessage: (link: BackendLink, message: Message) => void;
+  readonly onLost: (link: BackendLink) => void;
+}
+
+/** Far more requests than one owner of a session can have open together. */
+export const REQUEST_IDS_PER_OWNER = 1_000_000_000;
+
+let requests = 0;
+
+interface Flight {
+  readonly session: Promise<BackendSession>;
+  /** Whose credential the handshake carries; a failure of theirs need not be a follower's. */
+  readonly leader: Caller;
+  readonly abort: AbortController;
+}
+
+type LinkState =
+  | { readonly kind: 'closed'; readonly fault: BackendFault | undefined; readonly since: number }
+  | { readonly kind: 'opening'; readonly flight: Flight }
+  | { readonly kind: 'open'; readonly session: BackendSession }
+  | { readonly kind: 'ended' };
+
+/** How a link ends. Only a terminal close of the session deletes anything at the backend. */
+export type LinkEnd = { readonly kind: 'disconnect' } | { readonly kind: 'terminate'; readonly caller: Caller | undefined };
+
+/**
+ * One desired backend of a live session, and the backend session that serves it.
+ * It keeps no credential: every handshake and every call brings its caller's. A
+ * failed handshake leaves the backend desired; the next live caller tries again.
+ */
+export class BackendLink {
+  readonly name: string;
+  readonly #options: LinkOptions;
+  #state: LinkState;
+  /** A backend session of this session has existed before the current one. */
+  #had: boolean;
+  #stateLost = false;
+
+  constructor(options: LinkOptions) {
+    this.name = options.backend.name;
+    this.#options = options;
+    this.#had = options.hint !== undefined;
+    this.#state = this.#resume(options.hint) ?? { kind: 'closed', fault: undefined, since: options.clock.now() };
+  }
+
+  /** The backend session, when there is one to use now. */
+  get session(): BackendSession | undefined {
+    return this.#state.kind === 'open' ? this.#state.session : undefined;
+  }
+
+  /** Why there is none, and since when. */
+  get outage(): { readonly fault: BackendFault | undefined; readonly since: number } | undefined {
+    return this.#state.kind === 'closed' ? this.#state : undefined;
+  }
+
+  get opening(): boolean {
+    return this.#state.kind === 'opening';
+  }
+
+  get resumable(): boolean {
+    return this.#options.backend.resumable;
+  }
+
+  /** Unique in the backend session, and in this process: sessions may share a child. */
+  nextRequestId(): number {
+    requests = (requests + 1) % REQUEST_IDS_PER_OWNER;
+    return this.#options.requestIdBase + requests;
+  }
+
+  /** True once after a backend session had to be made afresh: what it held is gone. */
+  takeStateLoss(): boolean {
+    const lost = this.#stateLost;
+    this.#stateLost = false;
+    return lost;
+  }
+
+  credential(caller: Caller, signal: AbortSignal): CredentialHeaders | Promise<CredentialHeaders> {
+    return this.#options.strategy.obtain({ caller, backend: this.name, signal });
+  }
+
+  /**
+   * The backend session, made if need be under this caller's credential. Callers
+   * share a handshake in progress, and its success; when it fails on its leader's
+   * credential, each may lead once with its own.
+   */
+  async ensure(caller: Caller): Promise<BackendSession> {
+    let led = false;
+    for (;;) {
+      switch (this.#state.kind) {
+        case 'open':
+          return this.#state.session;
+        case 'ended':
+          throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+        case 'closed':
+          led = true;
+          return await this.#lead(caller);
+        case 'opening': {
+          const { flight } = this.#state;
+          try {
+            return await flight.session;
+          } catch (thrown) {
+            const own = flight.leader === caller || led;
+            if (own || !isLeadersOwn(thrown)) throw thrown;
+          }
+        }
+      }
+    }
+  }
+
+  /** The backend no longer knows this session of ours. The next `ensure` makes a new one. */
+  lost(session: BackendSession, fault: BackendFault): void {
+    if (this.#state.kind !== 'open' || this.#state.session !== session) return;
+    this.#close(fault);
+    void session.close({ terminate: false });
+    this.#options.onLost(this);
+  }
+
+  /** Ends the link for good; what is being opened is abandoned. */
+  async end(how: LinkEnd): Promise<void> {
+    const state = this.#state;
+    this.#state = { kind: 'ended' };
+    if (state.kind === 'open') await this.#release(state.session, how);
+    if (state.kind !== 'opening') return;
+    state.flight.abort.abort();
+    const late = await state.flight.session.catch(() => undefined);
+    if (late !== undefined) await this.#release(late, how);
+  }
+
+  #resume(hint: BackendHint | undefined): LinkState | undefined {
+    if (hint === undefined) return undefined;
+    const session = this.#options.backend.resume(hint, this.#events(() => session));
+    return session === undefined ? undefined : { kind: 'open', session };
+  }
+
+  #lead(caller: Caller): Promise<BackendSession> {
+    const abort = new AbortController();
+    const flight: Flight = { session: this.#handshake(caller, abort.signal), leader: caller, abort };
+    this.#state = { kind: 'opening', flight };
+    return this.#settle(flight);
+  }
+
+  async #settle(flight: Flight): Promise<BackendSession> {
+    try {
+      const session = await flight.session;
+      // Ended meanwhile: `end` holds the flight and releases what it brought.
+      if (this.#isOpening(flight)) this.#opened(session);
+      else if (this.session !== session) throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+      return session;
+    } catch (thrown) {
+      const fault = asFault(thrown);
+      if (this.#isOpening(flight)) this.#close(fault);
+      throw thrown;
+    }
+  }
+
+  #isOpening(flight: Flight): boolean {
+    return this.#state.kind === 'opening' && this.#state.flight === flight;
+  }
+
+  #opened(session: BackendSession): void {
+    this.#state = { kind: 'open', session };
+    if (this.#had) this.#stateLost = true;
+    this.#had = true;
+    this.#options.onOpened(this);
+  }
+
+  async #handshake(caller: Caller, signal: AbortSignal): Promise<BackendSession> {
+    const { backend, clock, initializeParams, initializeTimeoutMs, prepare } = this.#options;
+    const credential = await this.credential(caller, signal);
+    const life = caller.kind === 'identified' ? caller.expiresAt - clock.now() : Number.POSITIVE_INFINITY;
+    const timeoutMs = Math.min(initializeTimeoutMs, life);
+    // A caller whose token has expired is no longer live; nothing is asked in its name.
+    if (timeoutMs <= 0) throw new BackendFault('unauthorized', 'the credential has expired', { executed: 'no' });
+    let opened: BackendSession | undefined;
+    const session = await backend.open({
+      initializeParams,
+      credential,
+      events: this.#events(() => opened),
+      timeoutMs,
+      signal,
+    });
+    opened = session;
+    if (this.#had) await prepare(session, credential);
+    return session;
+  }
+
+  #events(current: () => BackendSession | undefined) {
+    return {
+      message: (message: Message) => this.#options.onMessage(this, message),
+      lost: (fault: BackendFault) => {
+        const session = current();
+        if (session !== undefined) this.lost(session, fault);
+      },
+    };
+  }
+
+  #close(fault: BackendFault): void {
+    this.#state = { kind: 'closed', fault, since: this.#options.clock.now() };
+  }
+
+  async #release(session: BackendSession, how: LinkEnd): Promise<void> {
+    const credential = how.kind === 'terminate' ? await this.#farewell(how.caller) : undefined;
+    await session.close(credential === undefined ? { terminate: false } : { terminate: true, credential });
+  }
+
+  /** The credential for a DELETE: the live caller's, or one that needs no caller. Without either the backend is told nothing. */
+  async #farewell(caller: Caller | undefined): Promise<CredentialHeaders | undefined> {
+    const { strategy } = this.#options;
+    if (caller === undefined) return strategy.unattended?.();
+    try {
+      return await this.credential(caller, AbortSignal.timeout(2_000));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A failure that is the leader's alone: another caller's credential may do. */
+function isLeadersOwn(thrown: unknown): boolean {
+  const kind = thrown instanceof BackendFault ? thrown.kind : undefined;
+  return kind === undefined || kind === 'unauthorized' || kind === 'forbidden';
+}
+
+function asFault(thrown: unknown): BackendFault {
+  if (thrown instanceof BackendFault) return thrown;
+  return new BackendFault('unauthorized', 'no credential could be obtained', { executed: 'no', cause: thrown });
+}

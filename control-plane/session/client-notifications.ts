@@ -1,0 +1,64 @@
+import { forward } from '../../shared/json-rpc/envelope.ts';
+import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { BackendLink } from './backend-link.ts';
+import type { LiveSession } from './live-session.ts';
+import type { ServerRequests } from './server-requests.ts';
+import type { SessionObserver } from './session-observer.ts';
+
+const CREDENTIAL_TIMEOUT_MS = 10_000;
+
+/** Notifications of a client. None of them is answered, and none can fail for the client. */
+export class ClientNotifications {
+  readonly #serverRequests: ServerRequests;
+  readonly #observer: SessionObserver;
+
+  constructor(serverRequests: ServerRequests, observer: SessionObserver) {
+    this.#serverRequests = serverRequests;
+    this.#observer = observer;
+  }
+
+  take(session: LiveSession, caller: Caller, message: Message): void {
+    switch (message.scanned.method) {
+      case 'notifications/initialized':
+        return;
+      case 'notifications/cancelled':
+        this.#cancel(session, message);
+        return;
+      case 'notifications/progress':
+        if (!this.#serverRequests.progress(session, caller, message)) this.#observer.dropped('message');
+        return;
+      default:
+        this.#announce(session, caller, message);
+    }
+  }
+
+  /** Only what still runs can be cancelled; anything else is ignored (MCP, Cancellation). */
+  #cancel(session: LiveSession, { bytes, scanned }: Message): void {
+    const { requestId, params } = scanned;
+    const call = requestId === undefined ? undefined : session.calls.get(slice(bytes, requestId).toString('utf8'));
+    if (call === undefined || params === undefined) {
+      this.#observer.dropped('message');
+      return;
+    }
+    const { reason } = JSON.parse(slice(bytes, params).toString('utf8')) as { reason?: unknown };
+    call.cancel(typeof reason === 'string' ? reason : undefined);
+  }
+
+  /** What concerns all backends (roots have changed), or the only one there is. */
+  #announce(session: LiveSession, caller: Caller, message: Message): void {
+    const known = message.scanned.method === 'notifications/roots/list_changed';
+    if (!known && session.links.size !== 1) return;
+    const pieces = forward(message, {});
+    for (const link of session.links.values()) {
+      void tell(link, caller, pieces).catch(() => this.#observer.dropped('message'));
+    }
+  }
+}
+
+/** A backend without a session has nothing to be told; it asks when it is there. */
+async function tell(link: BackendLink, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
+  const backend = link.session;
+  if (backend === undefined) return;
+  await backend.notify(pieces, await link.credential(caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS)));
+}

@@ -1,0 +1,325 @@
+import { isEdgeReason, type MeshError } from '../../shared/errors.ts';
+import type { ReplySink } from '../rpc/exchange.ts';
+import { type EventLog, formatEventId, type LoggedEvent } from './event-log.ts';
+
+/** How long a client waits before it resumes a stream, unless a backend asked for another time. */
+const RETRY_MS = 1_000;
+/** What may wait for a slow reader or for the store, beyond answers, which always stay. */
+const BACKLOG_BYTES = 1024 * 1024;
+
+type Pieces = readonly Uint8Array[];
+
+export interface ClientStreamOptions {
+  /** Names the stream in the session, on every replica. */
+  readonly id: string;
+  readonly epoch: number;
+  readonly log: EventLog;
+  /** Answers owed on this stream: one a request; none on a listening stream, which stays open. */
+  readonly owes: number;
+  /** The raw JSON-RPC ids of those requests, so that any replica can answer a resume when the calls are lost. */
+  readonly requestIds: readonly string[];
+  /** From MCP 2025-11-25 on a stream begins with an event without data, so that it can be resumed from its start. */
+  readonly priming: boolean;
+  /** The stream has nothing more to say and nobody waits for what it said. */
+  readonly onDone: (stream: ClientStream) => void;
+}
+
+interface Entry {
+  readonly seq: number;
+  readonly pieces: Pieces;
+  readonly bytes: number;
+  readonly answer: boolean;
+}
+
+/**
+ * What one exchange of a client hears, as one JSON answer or, when something
+ * precedes the answer or it takes long, as a stream that can be resumed. A client
+ * that is gone does not end it: events go on into the log until the answer is in.
+ *
+ * waiting → done                 a JSON answer
+ * waiting → streaming → done     a stream
+ */
+export class ClientStream {
+  readonly id: string;
+  readonly #options: ClientStreamOptions;
+  #phase: 'waiting' | 'streaming' | 'done' = 'waiting';
+  #reply: ReplySink | undefined;
+  #owed: number;
+  #seq = 0;
+  /** Numbered, not yet in the log. */
+  #unlogged: Entry[] = [];
+  /** Numbered and handled by the log, not yet given to a reader. */
+  #unsent: { entry: Entry; logged: boolean }[] = [];
+  #waitingBytes = 0;
+  #logging = false;
+  #held = false;
+  /** Messages that a reader too slow for them did not get. */
+  dropped = 0;
+
+  constructor(reply: ReplySink, options: ClientStreamOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#reply = reply;
+    this.#owed = options.owes;
+  }
+
+  get waiting(): boolean {
+    return this.#phase === 'waiting';
+  }
+
+  get done(): boolean {
+    return this.#phase === 'done';
+  }
+
+  get attached(): boolean {
+    return this.#reply !== undefined && !this.#reply.closed;
+  }
+
+  /** Begins to stream, if that is still open: something precedes the answer, or it takes its time. */
+  start(retryMs = RETRY_MS): void {
+    if (this.#phase !== 'waiting') return;
+    this.#phase = 'streaming';
+    this.#reply?.stream();
+    if (this.#options.priming) this.#emit([Buffer.from(this.#opening(retryMs))], false);
+  }
+
+  /** A message that is not an answer. Dropped when the reader is too far behind; false says so. */
+  message(pieces: Pieces): boolean {
+    if (this.#phase === 'done') return false;
+    this.start();
+    if (this.#waitingBytes > BACKLOG_BYTES) {
+      this.dropped += 1;
+      return false;
+    }
+    this.#emit(pieces, false);
+    return true;
+  }
+
+  /** The answer to one of the requests of this exchange. */
+  answer(pieces: Pieces): void {
+    if (this.#phase === 'done') return;
+    this.#owed -= 1;
+    if (this.#phase === 'waiting' && this.#owed === 0) {
+      this.#phase = 'done';
+      this.#reply?.json(pieces);
+      this.#options.onDone(this);
+      return;
+    }
+    this.start();
+    this.#emit(pieces, true);
+  }
+
+  /** The mesh's own refusal: as a status where nothing was sent yet and the reason has one, else as the answer. */
+  refuse(error: MeshError, pieces: Pieces): void {
+    if (this.#phase === 'waiting' && this.#owed === 1 && isEdgeReason(error.reason)) this.#fail(error);
+    else this.answer(pieces);
+  }
+
+  /** Another replica has the session: the reader is told, and nothing is logged any more. */
+  abandon(error: MeshError, pieces: Pieces): void {
+    if (this.#phase === 'done') return;
+    if (this.#phase === 'waiting') {
+      this.#fail(error);
+      return;
+    }
+    this.#reply?.event(pieces);
+    this.#finish();
+  }
+
+  /** A request of this exchange gets no answer (it was cancelled). */
+  forgo(): void {
+    this.#owed -= 1;
+    if (this.#owed > 0 || this.#phase === 'done') return;
+    this.start();
+    this.#finish();
+  }
+
+  /** The backend closed its own stream and asked to be resumed: so does the mesh. The answer comes into the log. */
+  poll(retryMs: number): void {
+    this.start(retryMs);
+    this.#afterLogged(() => {
+      this.#reply?.end(retryMs);
+      this.#reply = undefined;
+    });
+  }
+
+  /** The reader is gone. */
+  detach(): void {
+    this.#reply = undefined;
+    this.#held = false;
+    if (this.#phase === 'waiting' && this.#owed === 0) this.#options.onDone(this);
+  }
+
+  /** The reader caught up. */
+  drained(): void {
+    this.#held = false;
+    this.#send();
+  }
+
+  /** Ends it for good, whatever is owed. */
+  close(): void {
+    if (this.#phase === 'done') return;
+    this.start();
+    this.#finish();
+  }
+
+  /** A reader resumes after `seq`: an older reader of this stream ends, and nothing is doubled or lost between log and live. */
+  async attach(reply: ReplySink, seq: number): Promise<void> {
+    this.#reply?.end();
+    this.#reply = undefined;
+    const { events, dropped } = await this.#options.log.read(this.id);
+    reply.stream();
+    const last = replay(reply, { id: this.id, epoch: this.#options.epoch, after: seq, events, dropped });
+    this.#unsent = this.#unsent.filter(({ entry }) => entry.seq > last);
+    this.#held = false;
+    this.#reply = reply;
+    this.#send();
+  }
+
+  #fail(error: MeshError): void {
+    this.#phase = 'done';
+    this.#reply?.fail(error);
+    this.#reply = undefined;
+    this.#options.onDone(this);
+  }
+
+  #opening(retryMs: number): string {
+    return JSON.stringify({ ids: this.#options.requestIds, retryMs });
+  }
+
+  #emit(pieces: Pieces, answer: boolean): void {
+    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#seq += 1;
+    this.#waitingBytes += bytes;
+    this.#unlogged.push({ seq: this.#seq, pieces, bytes, answer });
+    if (!this.#logging) void this.#log();
+  }
+
+  /** Stores what has come since the last round in one write, then lets it go, in order. */
+  async #log(): Promise<void> {
+    this.#logging = true;
+    while (this.#unlogged.length > 0) {
+      const batch = this.#unlogged;
+      this.#unlogged = [];
+      const logged = await this.#options.log.append(this.id, batch.map(toEvent));
+      for (const entry of batch) this.#unsent.push({ entry, logged });
+      this.#send();
+    }
+    this.#logging = false;
+    this.#settle();
+  }
+
+  #send(): void {
+    const reply = this.#reply;
+    if (reply === undefined || reply.closed) {
+      this.#keepUnlogged();
+      return;
+    }
+    while (this.#unsent.length > 0 && !this.#held) {
+      const next = this.#unsent.shift();
+      if (next === undefined) break;
+      this.#waitingBytes -= next.entry.bytes;
+      this.#held = !this.#deliver(reply, next.entry, next.logged);
+    }
+    this.#settle();
+  }
+
+  #deliver(reply: ReplySink, entry: Entry, logged: boolean): boolean {
+    const eventId = logged ? this.#eventId(entry.seq) : undefined;
+    if (!this.#isOpening(entry)) return reply.event(entry.pieces, eventId);
+    return eventId === undefined || reply.event([], eventId, retryOf(entry.pieces));
+  }
+
+  /** Nobody reads: what the log has can be fetched from there, only the rest must wait here. */
+  #keepUnlogged(): void {
+    this.#unsent = this.#unsent.filter(({ logged }) => !logged);
+    this.#waitingBytes = this.#unsent.reduce((sum, { entry }) => sum + entry.bytes, 0);
+  }
+
+  #isOpening(entry: Entry): boolean {
+    return this.#options.priming && entry.seq === 1;
+  }
+
+  #eventId(seq: number): string {
+    return formatEventId({ stream: this.id, epoch: this.#options.epoch, seq });
+  }
+
+  #afterLogged(run: () => void): void {
+    if (this.#logging) this.#whenIdle.push(run);
+    else run();
+  }
+
+  #whenIdle: (() => void)[] = [];
+
+  #settle(): void {
+    if (this.#logging || this.#unlogged.length > 0) return;
+    for (const run of this.#whenIdle.splice(0)) run();
+    const answered = this.#options.owes > 0 && this.#owed <= 0;
+    if (answered && this.#unsent.length === 0 && this.#phase === 'streaming') this.#finish();
+  }
+
+  #finish(): void {
+    this.#phase = 'done';
+    this.#reply?.end();
+    this.#reply = undefined;
+    this.#options.onDone(this);
+  }
+}
+
+function toEvent(entry: Entry): LoggedEvent {
+  return { seq: entry.seq, data: Buffer.concat(entry.pieces), answer: entry.answer };
+}
+
+function retryOf(pieces: Pieces): number {
+  const { retryMs } = parseOpening(Buffer.concat(pieces));
+  return retryMs;
+}
+
+/** What the first event of a stream holds for the replicas; the client gets it without data. */
+function parseOpening(data: Buffer): { ids: string[]; retryMs: number } {
+  return JSON.parse(data.toString('utf8')) as { ids: string[]; retryMs: number };
+}
+
+export interface Replay {
+  readonly id: string;
+  readonly epoch: number;
+  readonly after: number;
+  readonly events: readonly LoggedEvent[];
+  readonly dropped: number;
+}
+
+/** Writes the later events of a stream to its reader and returns the last number that it now has. */
+export function replay(reply: ReplySink, stream: Replay): number {
+  let last = stream.after;
+  for (const event of stream.events) {
+    if (event.seq <= stream.after || isOpening(event)) continue;
+    if (event.seq > last + 1) reply.event([gapNotice(event.seq - last - 1)]);
+    reply.event([event.data], formatEventId({ stream: stream.id, epoch: stream.epoch, seq: event.seq }));
+    last = event.seq;
+  }
+  return last;
+}
+
+/** The raw ids of the requests whose answers a stored stream still owes. */
+export function owedRequests(events: readonly LoggedEvent[]): readonly string[] {
+  const first = events[0];
+  if (first === undefined || !isOpening(first)) return [];
+  const answers = events.filter(({ answer }) => answer).length;
+  // Answers come in any order; only a stream of one request tells whose is missing.
+  const { ids } = parseOpening(first.data);
+  return answers === 0 ? ids : [];
+}
+
+const OPENING = Buffer.from('{"ids":');
+
+function isOpening(event: LoggedEvent): boolean {
+  return event.seq === 1 && event.data.subarray(0, OPENING.length).equals(OPENING);
+}
+
+/** What the buffer could not keep is said, not skipped in silence. */
+function gapNotice(missing: number): Buffer {
+  const data = `${missing} earlier message(s) of this stream are no longer kept`;
+  return Buffer.from(
+    JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'warning', logger: 'outrigger', data } }),
+  );
+}

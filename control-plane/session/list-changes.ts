@@ -1,0 +1,76 @@
+import type { Clock } from '../../shared/clock.ts';
+import { notification } from '../../shared/json-rpc/envelope.ts';
+import type { ListKind } from '../virtual-server/catalogue.ts';
+import type { Catalogues } from './catalogues.ts';
+import type { Listening } from './listening.ts';
+import type { LiveSession } from './live-session.ts';
+
+/** A burst of changes is one change, once it has been quiet for this long, or after this long at most. */
+const QUIET_MS = 75;
+const AT_MOST_MS = 1_000;
+
+const METHODS: Readonly<Record<ListKind, string>> = {
+  tools: 'notifications/tools/list_changed',
+  prompts: 'notifications/prompts/list_changed',
+  resources: 'notifications/resources/list_changed',
+  resourceTemplates: 'notifications/resources/list_changed',
+};
+
+interface Burst {
+  readonly kinds: Set<ListKind>;
+  readonly since: number;
+  cancel: () => void;
+}
+
+export interface ListChangeOptions {
+  readonly clock: Clock;
+  readonly catalogues: Catalogues;
+  readonly listening: Listening;
+}
+
+/**
+ * Turns what may have changed at backends into list_changed for the clients whose
+ * visible list really did. The lists are read anew first, in the name of the
+ * client that listens, so that what it reads afterwards is at least as new. A
+ * client that does not listen reads anew by itself, with its next list request.
+ */
+export class ListChanges {
+  readonly #options: ListChangeOptions;
+  readonly #bursts = new Map<LiveSession, Burst>();
+
+  constructor(options: ListChangeOptions) {
+    this.#options = options;
+  }
+
+  /** Lists of this backend may have changed. */
+  mark(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
+    const { clock, catalogues } = this.#options;
+    catalogues.stale(session, backend, kinds);
+    const now = clock.now();
+    const burst = this.#bursts.get(session) ?? { kinds: new Set(), since: now, cancel: () => {} };
+    for (const kind of kinds) burst.kinds.add(kind);
+    burst.cancel();
+    const wait = Math.max(0, Math.min(QUIET_MS, burst.since + AT_MOST_MS - now));
+    burst.cancel = clock.after(wait, () => {
+      this.#bursts.delete(session);
+      void this.#announce(session, burst.kinds);
+    });
+    this.#bursts.set(session, burst);
+  }
+
+  /** The session left this replica. */
+  forget(session: LiveSession): void {
+    this.#bursts.get(session)?.cancel();
+    this.#bursts.delete(session);
+  }
+
+  async #announce(session: LiveSession, kinds: ReadonlySet<ListKind>): Promise<void> {
+    const caller = this.#options.listening.caller(session);
+    if (caller === undefined) return;
+    const changed = await Promise.all(
+      [...kinds].map(async (kind) => ((await this.#options.catalogues.changed(session, caller, kind)) ? [METHODS[kind]] : [])),
+    );
+    const stream = this.#options.listening.stream(session);
+    for (const method of new Set(changed.flat())) stream?.message(notification(method));
+  }
+}

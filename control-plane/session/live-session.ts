@@ -1,0 +1,380 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import type { Message } from '../../shared/json-rpc/message.ts';
+import type { BackendHint, BackendSession } from '../backend/backend.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Caller } from '../identity/caller.ts';
+import {
+  RECORD_SCHEMA,
+  type RecordHeader,
+  type RecordKey,
+  type SessionStore,
+  type UpdateOutcome,
+} from '../store/session-store.ts';
+import { BackendLink, type LinkEnd, type ReachableBackend, REQUEST_IDS_PER_OWNER } from './backend-link.ts';
+import type { ClientStream } from './client-stream.ts';
+import { EventLog } from './event-log.ts';
+import type { RecordCrypto } from './record-crypto.ts';
+import type { SessionBody, SessionSummary } from './session-record.ts';
+import type { SessionId } from './session-id.ts';
+import { type SessionEvent, type SessionState, transition } from './session-state.ts';
+
+const SAVE_ATTEMPTS = 3;
+
+export interface SessionLimits {
+  readonly sessionIdleMs: number;
+  readonly sessionAbsoluteMs: number;
+  /** How long an owner may serve without asking the store. */
+  readonly leaseMs: number;
+}
+
+/** What a live session is built with; the same for all sessions of a replica. */
+export interface SessionEnvironment {
+  readonly replica: string;
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly crypto: RecordCrypto;
+  readonly limits: SessionLimits;
+  readonly backends: ReadonlyMap<string, ReachableBackend>;
+  /** Bounds one handshake with a backend, in milliseconds. */
+  readonly initializeTimeoutMs: (backend: string) => number;
+  /** The part of the client's initialize params that backends get. */
+  readonly cutParams: (initializeParams: string) => Uint8Array;
+  readonly handlers: SessionHandlers;
+}
+
+/** What the message path does with what happens in a session. */
+export interface SessionHandlers {
+  backendMessage(session: LiveSession, link: BackendLink, message: Message): void;
+  backendOpened(session: LiveSession, link: BackendLink): void;
+  backendLost(session: LiveSession, link: BackendLink): void;
+  /** Replays level and subscriptions to a backend session that was made afresh. Never rejects. */
+  prepareBackend(session: LiveSession, target: { backend: BackendSession; name: string; credential: CredentialHeaders }): Promise<void>;
+  /** The session left this replica's memory; what it still owes is to be answered. */
+  ended(session: LiveSession, state: SessionState): void;
+}
+
+/** A request of the client that runs at a backend. */
+export interface ActiveCall {
+  readonly method: string;
+  /** The client's raw JSON-RPC id. */
+  readonly id: Buffer;
+  readonly stream: ClientStream;
+  /** Stops it: the backend is told, no answer follows. */
+  cancel(reason: string | undefined): void;
+  /** The session is not this replica's any more; `pieces` is the error as an answer. */
+  abandon(error: MeshError, pieces: readonly Uint8Array[]): void;
+}
+
+export interface LiveSessionOptions {
+  readonly id: SessionId;
+  readonly key: RecordKey;
+  readonly bindingKey: string;
+  readonly body: SessionBody;
+  readonly summary: SessionSummary;
+  /** Absent for a session that is being made. */
+  readonly header?: RecordHeader;
+}
+
+/** A session in the memory of the replica that serves it. It holds no credential of any caller. */
+export class LiveSession {
+  readonly id: SessionId;
+  readonly key: RecordKey;
+  readonly bindingKey: string;
+  readonly summary: SessionSummary;
+  readonly links: ReadonlyMap<string, BackendLink>;
+  readonly events: EventLog;
+  /** By raw JSON-RPC id of the client. */
+  readonly calls = new Map<string, ActiveCall>();
+  /** Streams that may still be resumed or are being read, by their id. */
+  readonly streams = new Map<string, ClientStream>();
+  lastUsedAt: number;
+  readonly #env: SessionEnvironment;
+  #state: SessionState;
+  #header: RecordHeader;
+  #body: SessionBody;
+  #leaseUntil = 0;
+  #touching: Promise<void> | undefined;
+  #saving: Promise<void> | undefined;
+  #dirty = false;
+  #streamCount = 0;
+
+  constructor(env: SessionEnvironment, options: LiveSessionOptions) {
+    this.#env = env;
+    this.id = options.id;
+    this.key = options.key;
+    this.bindingKey = options.bindingKey;
+    this.summary = options.summary;
+    this.#body = options.body;
+    this.#header = options.header ?? UNBORN;
+    this.#state = options.header === undefined ? 'starting' : 'live';
+    this.lastUsedAt = env.clock.now();
+    this.events = new EventLog({
+      store: env.store,
+      key: this.key,
+      keys: this.sessionKeys('events'),
+      epoch: () => this.#header.epoch,
+      onFenced: () => this.fence(),
+    });
+    const params = env.cutParams(this.#body.initializeParams);
+    this.links = new Map(this.#body.desired.flatMap((name) => this.#link(name, params)));
+  }
+
+  /** What admins call the session; says nothing about its id. */
+  get adminName(): string {
+    return this.key.name.slice(0, 26);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get body(): SessionBody {
+    return this.#body;
+  }
+
+  get epoch(): number {
+    return this.#header.epoch;
+  }
+
+  /** Something runs or listens for a client; eviction leaves the session alone. */
+  get busy(): boolean {
+    if (this.calls.size > 0) return true;
+    for (const stream of this.streams.values()) if (stream.attached) return true;
+    return false;
+  }
+
+  get leaseValid(): boolean {
+    return this.#state === 'live' && this.#env.clock.now() < this.#leaseUntil;
+  }
+
+  /** Half of the lease is over: time to renew it before anybody has to wait for that. */
+  get leaseAging(): boolean {
+    return this.#env.clock.now() > this.#leaseUntil - this.#env.limits.leaseMs / 2;
+  }
+
+  /** A stream name that no other stream of the session has, on any replica. */
+  nextStreamId(kind: 'c' | 'g'): string {
+    this.#streamCount += 1;
+    return `${kind}${this.#header.epoch}-${this.#streamCount}`;
+  }
+
+  /** The session's keys for a purpose, the sealing one first. */
+  sessionKeys(purpose: 'requests' | 'events'): readonly Uint8Array[] {
+    const { crypto } = this.#env;
+    return crypto.keyIds.flatMap((keyId) => crypto.sessionKey(this.id.secret, purpose, keyId) ?? []);
+  }
+
+  /** Writes the record of a session that is being made. From here on it exists. */
+  async publish(witness: { id: string; binding: string }): Promise<void> {
+    const { store, replica, crypto, limits, clock } = this.#env;
+    const asked = clock.now();
+    const outcome = await store.create({
+      key: this.key,
+      owner: replica,
+      idleTtlMs: limits.sessionIdleMs,
+      absoluteTtlMs: limits.sessionAbsoluteMs,
+      schema: RECORD_SCHEMA,
+      keyId: crypto.keyId,
+      summary: this.#sealedSummary(),
+      body: this.#sealedBody(),
+      witness,
+      writeId: randomUUID(),
+    });
+    if (outcome.kind === 'exists') throw new MeshError('internal', 'The session could not be created.');
+    this.#adopt(outcome.header, asked);
+    this.#move('published');
+  }
+
+  /** Slides the idle expiry and renews the lease, or learns that the session is another's or gone. Rejects with `store_unavailable`. */
+  touch(): Promise<void> {
+    this.#touching ??= this.#touch().finally(() => {
+      this.#touching = undefined;
+    });
+    return this.#touching;
+  }
+
+  /** The record may have changed elsewhere: the lease ends, the next use asks the store. */
+  distrust(): void {
+    this.#leaseUntil = 0;
+  }
+
+  /** Changes what the record keeps, and writes it soon. */
+  update(change: Partial<SessionBody>): void {
+    this.#body = { ...this.#body, ...change };
+    this.save();
+  }
+
+  /** Writes the record with its present hints. Never rejects; what could not be written is tried again with the next save. */
+  save(): void {
+    this.#dirty = true;
+    if (this.#state === 'live') this.#saving ??= this.#saveAll();
+  }
+
+  /** Resolves when the last `save` has been written, or rejects when it has not been. */
+  async saved(): Promise<void> {
+    await this.#saving;
+    if (this.#dirty && this.#state === 'live') throw storeUnavailable();
+  }
+
+  /** Another replica owns the session now: nothing more is served, appended or deleted here. */
+  fence(): void {
+    this.#leave('fenced', { kind: 'disconnect' });
+  }
+
+  /** Frees the memory; the record and the backend sessions stay for whoever restores it. */
+  evict(): void {
+    this.#leave('evicted', { kind: 'disconnect' });
+  }
+
+  /** The session is over for good. The record is deleted by whoever decided that. */
+  close(caller: Caller | undefined): void {
+    this.#leave('closed', { kind: 'terminate', caller });
+  }
+
+  #leave(event: SessionEvent, how: LinkEnd): void {
+    if (!this.#move(event)) return;
+    this.#leaseUntil = 0;
+    for (const link of this.links.values()) void link.end(how);
+    this.#env.handlers.ended(this, this.#state);
+  }
+
+  #move(event: SessionEvent): boolean {
+    const next = transition(this.#state, event);
+    if (next === undefined) return false;
+    this.#state = next;
+    return true;
+  }
+
+  #adopt(header: RecordHeader, askedAt: number): void {
+    this.#header = header;
+    this.#leaseUntil = Math.max(this.#leaseUntil, askedAt + this.#env.limits.leaseMs);
+  }
+
+  /** A restorer has just written the record as its owner. */
+  claimed(header: RecordHeader, askedAt: number): void {
+    this.#adopt(header, askedAt);
+  }
+
+  async #touch(): Promise<void> {
+    const asked = this.#env.clock.now();
+    const outcome = await this.#env.store.touch(this.key, this.#header.epoch);
+    switch (outcome.kind) {
+      case 'ok':
+        this.#adopt({ ...outcome.header, version: Math.max(outcome.header.version, this.#header.version) }, asked);
+        return;
+      case 'fenced':
+        this.fence();
+        return;
+      case 'gone':
+        this.close(undefined);
+    }
+  }
+
+  async #saveAll(): Promise<void> {
+    try {
+      for (let attempt = 0; this.#dirty && this.#state === 'live' && attempt < SAVE_ATTEMPTS; attempt += 1) {
+        this.#dirty = false;
+        const asked = this.#env.clock.now();
+        this.#saw(await retrying((writeId) => this.#write(writeId)), asked);
+      }
+    } catch {
+      // Store failures are counted where they happen; the change stays to be saved.
+      this.#dirty = true;
+    } finally {
+      this.#saving = undefined;
+    }
+  }
+
+  #write(writeId: string): Promise<UpdateOutcome> {
+    const { store, crypto } = this.#env;
+    const rewrap = this.#header.keyId === crypto.keyId ? {} : { keyId: crypto.keyId, summary: this.#sealedSummary() };
+    const { version, epoch } = this.#header;
+    return store.update({ key: this.key, version, epoch, writeId, body: this.#sealedBody(), ...rewrap });
+  }
+
+  #saw(outcome: UpdateOutcome, askedAt: number): void {
+    switch (outcome.kind) {
+      case 'ok':
+        this.#adopt(outcome.header, askedAt);
+        return;
+      case 'conflict':
+        this.#header = outcome.header;
+        this.#dirty = true;
+        return;
+      case 'fenced':
+      case 'too_soon':
+        this.fence();
+        return;
+      case 'gone':
+        this.close(undefined);
+    }
+  }
+
+  #sealedBody(): string {
+    const hints: Record<string, BackendHint> = {};
+    for (const name of this.#body.desired) {
+      const link = this.links.get(name);
+      const hint = link === undefined ? this.#body.hints[name] : link.session?.hint;
+      if (hint !== undefined) hints[name] = hint;
+    }
+    return this.#env.crypto.sealBody(this.key.name, this.id.secret, JSON.stringify({ ...this.#body, hints }));
+  }
+
+  #sealedSummary(): string {
+    return this.#env.crypto.sealSummary(this.key.name, JSON.stringify(this.summary));
+  }
+
+  #link(name: string, initializeParams: Uint8Array): [string, BackendLink][] {
+    const reachable = this.#env.backends.get(name);
+    // Still desired in the record, but no longer configured: it comes back with its configuration.
+    if (reachable === undefined) return [];
+    const { handlers } = this.#env;
+    const link = new BackendLink({
+      ...reachable,
+      clock: this.#env.clock,
+      initializeTimeoutMs: this.#env.initializeTimeoutMs(name),
+      initializeParams,
+      requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
+      hint: this.#body.hints[name],
+      prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
+      onOpened: (opened) => {
+        this.save();
+        handlers.backendOpened(this, opened);
+      },
+      onMessage: (from, message) => handlers.backendMessage(this, from, message),
+      onLost: (from) => {
+        this.save();
+        handlers.backendLost(this, from);
+      },
+    });
+    return [[name, link]];
+  }
+}
+
+const UNBORN: RecordHeader = {
+  version: 0,
+  epoch: 1,
+  owner: '',
+  takenAt: 0,
+  expiresAt: 0,
+  idleExpiresAt: 0,
+  schema: RECORD_SCHEMA,
+  keyId: '',
+};
+
+function storeUnavailable(): MeshError {
+  return new MeshError('store_unavailable', 'The session store cannot be written now.', { retryAfterMs: 1_000 });
+}
+
+/** One retry of a write whose outcome is unknown, under the same write id, so that it counts once. */
+export async function retrying<T>(write: (writeId: string) => Promise<T>): Promise<T> {
+  const writeId = randomUUID();
+  try {
+    return await write(writeId);
+  } catch (thrown) {
+    if (!(thrown instanceof MeshError) || thrown.reason !== 'store_unavailable') throw thrown;
+    return await write(writeId);
+  }
+}

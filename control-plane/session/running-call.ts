@@ -1,0 +1,65 @@
+import type { MeshError } from '../../shared/errors.ts';
+import { BackendFault } from '../backend/backend.ts';
+import type { SentCall } from './backend-call.ts';
+import type { ClientStream } from './client-stream.ts';
+import type { ActiveCall } from './live-session.ts';
+
+/** One request of a client while it runs. It ends once: with an answer, by a cancel, or because the session moved away. */
+export class RunningCall implements ActiveCall {
+  readonly method: string;
+  readonly stream: ClientStream;
+  /** The client's raw JSON-RPC id. */
+  readonly id: Buffer;
+  /** The client's raw progress token. */
+  readonly progressToken: Buffer | undefined;
+  #sent: SentCall | undefined;
+  #over = false;
+
+  constructor(options: { method: string; stream: ClientStream; id: Buffer; progressToken: Buffer | undefined }) {
+    this.method = options.method;
+    this.stream = options.stream;
+    this.id = options.id;
+    this.progressToken = options.progressToken;
+  }
+
+  get sent(): SentCall | undefined {
+    return this.#sent;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Notes under which id the request stands at its backend; a call that is over is not sent any more. */
+  sending(sent: SentCall): void {
+    if (this.#over) throw new BackendFault('aborted', 'the request was cancelled', { executed: 'no' });
+    this.#sent = sent;
+  }
+
+  answer(pieces: readonly Uint8Array[]): void {
+    if (!this.#end()) return;
+    this.stream.answer(pieces);
+  }
+
+  fail(error: MeshError, pieces: readonly Uint8Array[]): void {
+    if (!this.#end()) return;
+    this.stream.refuse(error, pieces);
+  }
+
+  cancel(reason: string | undefined): void {
+    if (!this.#end()) return;
+    this.#sent?.backend.cancel(this.#sent.id, reason, this.#sent.credential);
+    this.stream.forgo();
+  }
+
+  abandon(error: MeshError, pieces: readonly Uint8Array[]): void {
+    if (!this.#end()) return;
+    this.stream.abandon(error, pieces);
+  }
+
+  #end(): boolean {
+    const first = !this.#over;
+    this.#over = true;
+    return first;
+  }
+}

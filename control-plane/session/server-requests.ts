@@ -1,0 +1,178 @@
+import { MeshError } from '../../shared/errors.ts';
+import { encodeString, errorResponse, forward, meshErrorResponse, relayError, response } from '../../shared/json-rpc/envelope.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
+import { decodeString } from '../../shared/json-rpc/scan.ts';
+import type { BackendSession, Message } from '../backend/backend.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { BackendLink } from './backend-link.ts';
+import type { ClientStream } from './client-stream.ts';
+import type { LiveSession } from './live-session.ts';
+import { openRequestId, sealRequestId } from './request-ids.ts';
+import type { SessionObserver } from './session-observer.ts';
+
+/** The client capability without which a request of a backend goes to nobody. */
+const NEEDS: Readonly<Record<string, string>> = {
+  'sampling/createMessage': 'sampling',
+  'elicitation/create': 'elicitation',
+  'roots/list': 'roots',
+};
+const METHOD_NOT_FOUND = -32601;
+const EMPTY_RESULT = Buffer.from('{}');
+
+interface Pending {
+  readonly link: BackendLink;
+  readonly rawId: string;
+  /** The client may report progress under this token; the backend chose its own. */
+  readonly progress: { readonly visible: string; readonly original: Buffer } | undefined;
+}
+
+/** Where a request of a backend came from, and where the client hears of it. */
+export interface ServerRequest {
+  readonly session: LiveSession;
+  readonly link: BackendLink;
+  readonly backend: BackendSession;
+  readonly message: Message;
+  /** The credential of the live exchange on whose behalf the backend asks; a refusal goes back under it. */
+  readonly credential: () => CredentialHeaders | Promise<CredentialHeaders>;
+  readonly stream: ClientStream | undefined;
+}
+
+/**
+ * Requests of backends to the client (sampling, elicitation, roots): out on the
+ * stream of the call that caused them, and the reply back to the very backend
+ * session that asked, by the sealed id that the client sees.
+ */
+export class ServerRequests {
+  readonly #observer: SessionObserver;
+  /** Unanswered ones, by the id that the client sees. */
+  readonly #pending = new Map<LiveSession, Map<string, Pending>>();
+  #tokens = 0;
+
+  constructor(observer: SessionObserver) {
+    this.#observer = observer;
+  }
+
+  /** Carries a request to the client, or tells the backend at once why it cannot be. */
+  carry(request: ServerRequest): void {
+    const { session, message, stream } = request;
+    const { id, method = '' } = message.scanned;
+    if (id === undefined) return;
+    const rawId = slice(message.bytes, id);
+    if (method === 'ping') {
+      this.#reply(request, response(rawId, EMPTY_RESULT));
+      return;
+    }
+    const visible = this.#visibleId(request, rawId);
+    const need = NEEDS[method];
+    if (need === undefined || visible === undefined || !hasCapability(session, need)) {
+      this.#reply(request, errorResponse(rawId, { code: METHOD_NOT_FOUND, message: 'The client does not support this request.' }));
+      return;
+    }
+    const progress = this.#progress(message);
+    const splices = progress === undefined ? [] : [{ span: progress.span, bytes: encodeString(progress.visible) }];
+    this.#of(session).set(visible, { link: request.link, rawId: rawId.toString('latin1'), progress });
+    if (stream?.message(forward(message, { id: encodeString(visible), splices })) === true) return;
+    this.#of(session).delete(visible);
+    this.#reply(request, meshErrorResponse(rawId, new MeshError('cancelled', 'Nobody listens to this request.')));
+  }
+
+  /** Delivers the client's reply. What belongs to no open request of this session is dropped and counted. */
+  deliver(session: LiveSession, caller: Caller, message: Message): void {
+    const { id, result, error } = message.scanned;
+    const visible = id === undefined || message.bytes[id.start] !== 0x22 ? '' : decodeString(message.bytes, id);
+    const opened = openRequestId(session.sessionKeys('requests'), visible);
+    const link = opened === undefined ? undefined : session.links.get(opened.backend);
+    const backend = link?.session;
+    const known = this.#of(session);
+    const answered = session.epoch === 1 && !known.has(visible);
+    if (opened === undefined || link === undefined || backend === undefined || answered || !opened.isFrom(backend)) {
+      this.#observer.dropped('response');
+      return;
+    }
+    known.delete(visible);
+    const pieces =
+      result === undefined && error !== undefined
+        ? relayError(opened.id, slice(message.bytes, error))
+        : response(opened.id, result === undefined ? EMPTY_RESULT : slice(message.bytes, result));
+    void send(link, backend, caller, pieces).catch(() => this.#observer.dropped('reply'));
+  }
+
+  /** A backend withdraws its request: the client hears of it under the id that it knows. */
+  withdraw(session: LiveSession, link: BackendLink, message: Message, stream: ClientStream | undefined): void {
+    const { requestId } = message.scanned;
+    if (requestId === undefined) return;
+    const rawId = slice(message.bytes, requestId).toString('latin1');
+    for (const [visible, pending] of this.#of(session)) {
+      if (pending.link !== link || pending.rawId !== rawId) continue;
+      this.#of(session).delete(visible);
+      stream?.message(forward(message, { splices: [{ span: requestId, bytes: encodeString(visible) }] }));
+    }
+  }
+
+  /** The client reports progress on a request of a backend: to that backend, under its own token. False when the token is nobody's. */
+  progress(session: LiveSession, caller: Caller, message: Message): boolean {
+    const { progressToken } = message.scanned;
+    if (progressToken === undefined) return false;
+    const raw = slice(message.bytes, progressToken).toString('utf8');
+    for (const { link, progress } of this.#of(session).values()) {
+      const backend = link.session;
+      if (progress === undefined || JSON.stringify(progress.visible) !== raw || backend === undefined) continue;
+      const pieces = forward(message, { splices: [{ span: progressToken, bytes: progress.original }] });
+      void notify(link, backend, caller, pieces).catch(() => this.#observer.dropped('message'));
+      return true;
+    }
+    return false;
+  }
+
+  /** The session left this replica. */
+  forget(session: LiveSession): void {
+    this.#pending.delete(session);
+  }
+
+  #of(session: LiveSession): Map<string, Pending> {
+    let pending = this.#pending.get(session);
+    if (pending === undefined) this.#pending.set(session, (pending = new Map()));
+    return pending;
+  }
+
+  #visibleId({ session, backend, link }: ServerRequest, rawId: Buffer): string | undefined {
+    const [key] = session.sessionKeys('requests');
+    return key === undefined ? undefined : sealRequestId(key, link.name, backend, rawId);
+  }
+
+  #progress(message: Message) {
+    const { progressToken: span } = message.scanned;
+    if (span === undefined) return undefined;
+    this.#tokens += 1;
+    return { span, visible: `progress-${this.#tokens}`, original: Buffer.from(slice(message.bytes, span)) };
+  }
+
+  #reply(request: ServerRequest, pieces: readonly Uint8Array[]): void {
+    void refuse(request, pieces).catch(() => this.#observer.dropped('reply'));
+  }
+}
+
+async function refuse({ backend, credential }: ServerRequest, pieces: readonly Uint8Array[]): Promise<void> {
+  await backend.respond(pieces, await credential());
+}
+
+async function send(link: BackendLink, backend: BackendSession, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
+  await backend.respond(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
+}
+
+async function notify(link: BackendLink, backend: BackendSession, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
+  await backend.notify(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
+}
+
+const CAPABILITIES = new WeakMap<LiveSession, ReadonlySet<string>>();
+
+function hasCapability(session: LiveSession, name: string): boolean {
+  let names = CAPABILITIES.get(session);
+  if (names === undefined) {
+    const params = JSON.parse(session.body.initializeParams) as { capabilities?: object };
+    names = new Set(Object.keys(params.capabilities ?? {}));
+    CAPABILITIES.set(session, names);
+  }
+  return names.has(name);
+}

@@ -1,0 +1,315 @@
+import { MeshError } from '../../shared/errors.ts';
+import type { Caller } from '../identity/caller.ts';
+import { LiveSession, type SessionEnvironment } from './live-session.ts';
+import type { RecordNames } from './record-names.ts';
+import { Restorer } from './restorer.ts';
+import type { SessionObserver } from './session-observer.ts';
+import type { SessionBody, SessionSummary } from './session-record.ts';
+import { newSessionId, parseSessionId, type SessionId } from './session-id.ts';
+import type { SessionState } from './session-state.ts';
+import { TokenBuckets } from './token-buckets.ts';
+
+/** How often the manager looks after what no request does. */
+const TICK_MS = 1_000;
+/** A listening client counts as activity; its session is touched this often. */
+const LISTENING_TOUCH_MS = 10_000;
+/** A session of another replica that was touched within this time is not idle. */
+const RECENTLY_MS = 60_000;
+/** Wrong session ids from one caller. */
+const MISSES = { perMinute: 600, burst: 300 };
+/** When memory is short, this share of the live sessions goes at once. */
+const EVICT_SHARE = 0.05;
+
+export interface ManagerLimits {
+  readonly liveSessions: number;
+  readonly sessionsPerPrincipal: number;
+  readonly anonymousPerSidecar: number;
+  readonly initializePerMinute: number;
+  readonly initializeBurst: number;
+  readonly sessionIdleMs: number;
+}
+
+export interface ManagerOptions {
+  readonly env: SessionEnvironment;
+  readonly names: RecordNames;
+  readonly limits: ManagerLimits;
+  readonly observer: SessionObserver;
+  /** A session has ended for good; the sidecars forget what they keep for it. */
+  readonly onEnded: (sessionId: string) => void;
+}
+
+/** The live sessions of one replica: made, found, restored, evicted and ended. */
+export class SessionManager {
+  readonly #options: ManagerOptions;
+  readonly #env: SessionEnvironment;
+  readonly #restorer: Restorer;
+  readonly #live = new Map<string, LiveSession>();
+  readonly #byRecord = new Map<string, LiveSession>();
+  readonly #flights = new Map<string, Promise<LiveSession | undefined>>();
+  readonly #anonymous = new Map<string, Set<LiveSession>>();
+  readonly #misses: TokenBuckets;
+  readonly #initializes: TokenBuckets;
+  readonly #stopWatching: () => void;
+  #stopTicking: () => void;
+
+  constructor(options: ManagerOptions) {
+    const { env, limits } = options;
+    this.#options = options;
+    this.#env = env;
+    this.#restorer = new Restorer(env, options.names);
+    this.#misses = new TokenBuckets(MISSES, env.clock);
+    this.#initializes = new TokenBuckets(
+      { perMinute: limits.initializePerMinute, burst: limits.initializeBurst },
+      env.clock,
+    );
+    this.#stopWatching = env.store.watch((name) => this.#invalidated(name));
+    this.#stopTicking = env.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  get size(): number {
+    return this.#live.size;
+  }
+
+  sessions(): Iterable<LiveSession> {
+    return this.#live.values();
+  }
+
+  /** Starts a session for this caller: refused by rate and caps, else alive in memory until `adopt` makes it real. */
+  async begin(caller: Caller, make: { body: SessionBody; summary: SessionSummary }): Promise<LiveSession> {
+    await this.#admit(caller);
+    const id = newSessionId();
+    return new LiveSession(this.#env, {
+      id,
+      key: this.#options.names.key(caller, id),
+      bindingKey: caller.bindingKey,
+      ...make,
+    });
+  }
+
+  /** Writes the record; from here on every replica can serve the session. On a failure nothing of it is left. */
+  async adopt(session: LiveSession, caller: Caller): Promise<void> {
+    try {
+      await session.publish(this.#options.names.witness(caller, session.id));
+    } catch (thrown) {
+      session.close(caller);
+      throw thrown;
+    }
+    this.#keep(session);
+    if (caller.kind === 'anonymous') this.#countAnonymous(caller.node, session);
+    this.#options.observer.created(session.adminName);
+  }
+
+  /**
+   * The session that this caller names, restored if need be.
+   * Rejects with `session_not_found`, `unauthenticated` (a request without a token
+   * for a bound session), `session_busy`, `store_unavailable` or `rate_limited`.
+   */
+  async acquire(caller: Caller, sessionId: string): Promise<LiveSession> {
+    const live = this.#live.get(sessionId);
+    if (live !== undefined && live.bindingKey === caller.bindingKey) {
+      if (!live.leaseValid) await live.touch();
+      else if (live.leaseAging) void live.touch().catch(ignore);
+      if (live.leaseValid) {
+        live.lastUsedAt = this.#env.clock.now();
+        return live;
+      }
+    }
+    const id = parseSessionId(sessionId);
+    if (id === undefined) throw notFound();
+    const session = await this.#restore(caller, id);
+    return session ?? (await this.#miss(caller, id));
+  }
+
+  /** Ends the caller's session everywhere. Its record goes first, so that nothing restores it. */
+  async terminate(caller: Caller, sessionId: string): Promise<void> {
+    const id = parseSessionId(sessionId);
+    if (id === undefined) throw notFound();
+    await this.#flights.get(flightKey(caller, id))?.catch(ignore);
+    const live = this.#live.get(sessionId);
+    const own = live !== undefined && live.bindingKey === caller.bindingKey && live.state === 'live';
+    const session = own ? live : await this.#restorer.peek(caller, id);
+    if (session === undefined || !(await this.#env.store.close(session.key))) {
+      await this.#miss(caller, id);
+      return;
+    }
+    session.close(caller);
+    this.#options.onEnded(sessionId);
+  }
+
+  /** Writes what is unsaved and frees everything, without ending any session. */
+  async stop(): Promise<void> {
+    this.#stopTicking();
+    this.#stopWatching();
+    const sessions = [...this.#live.values()];
+    await Promise.allSettled(sessions.map((session) => session.saved()));
+    for (const session of sessions) session.evict();
+  }
+
+  /** For `SessionHandlers.ended`: the memory of a session is free. */
+  forget(session: LiveSession, state: SessionState): void {
+    if (this.#live.get(session.id.text) === session) this.#live.delete(session.id.text);
+    if (this.#byRecord.get(session.key.name) === session) this.#byRecord.delete(session.key.name);
+    for (const sessions of this.#anonymous.values()) sessions.delete(session);
+    if (state === 'fenced' || state === 'evicted' || state === 'closed') {
+      this.#options.observer.ended(session.adminName, state);
+    }
+  }
+
+  #keep(session: LiveSession): void {
+    this.#live.set(session.id.text, session);
+    this.#byRecord.set(session.key.name, session);
+    if (this.#live.size > this.#options.limits.liveSessions) setImmediate(() => this.#evict());
+  }
+
+  /** Joins or leads the one restore of this session here; whoever leaves cancels nobody. */
+  #restore(caller: Caller, id: SessionId): Promise<LiveSession | undefined> {
+    const key = flightKey(caller, id);
+    const running = this.#flights.get(key);
+    if (running !== undefined) return running;
+    const flight = this.#lead(caller, id).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  async #lead(caller: Caller, id: SessionId): Promise<LiveSession | undefined> {
+    const { observer } = this.#options;
+    const started = this.#env.clock.now();
+    try {
+      const session = await this.#restorer.restore(caller, id);
+      if (session !== undefined) this.#keep(session);
+      observer.restored(session === undefined ? 'not_found' : 'ok', this.#env.clock.now() - started);
+      return session;
+    } catch (thrown) {
+      const busy = thrown instanceof MeshError && thrown.reason === 'session_busy';
+      observer.restored(busy ? 'busy' : 'unavailable', this.#env.clock.now() - started);
+      throw thrown;
+    }
+  }
+
+  /** The caller has no such session. If the id is whole and another's, that is recorded; the answer is the same. */
+  async #miss(caller: Caller, id: SessionId): Promise<never> {
+    const wait = this.#misses.take(caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey);
+    for (const witness of this.#options.names.witnesses(caller, id)) {
+      const binding = await this.#env.store.witness(witness.id);
+      if (binding === null || binding === witness.binding) continue;
+      this.#options.observer.mismatched(caller.kind);
+      if (caller.kind === 'anonymous') throw new MeshError('unauthenticated', 'This session needs a token.');
+    }
+    if (wait > 0) throw new MeshError('rate_limited', 'Too many requests for unknown sessions.', { retryAfterMs: wait });
+    throw notFound();
+  }
+
+  async #admit(caller: Caller): Promise<void> {
+    const { limits } = this.#options;
+    const wait = this.#initializes.take(caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey);
+    if (wait > 0) throw new MeshError('rate_limited', 'Too many new sessions.', { retryAfterMs: wait });
+    if (this.#live.size > limits.liveSessions * 1.1) {
+      throw new MeshError('overloaded', 'This replica serves as many sessions as it can.', { retryAfterMs: 1_000 });
+    }
+    if (caller.kind === 'anonymous') this.#admitAnonymous(caller.node);
+    else await this.#admitPrincipal(caller);
+  }
+
+  /** One more session of a principal may cost its oldest idle one. */
+  async #admitPrincipal(caller: Caller): Promise<void> {
+    const { store } = this.#env;
+    const { principal } = this.#options.names.key(caller, newSessionId());
+    const sessions = await store.listPrincipal(principal);
+    const excess = sessions.length + 1 - this.#options.limits.sessionsPerPrincipal;
+    if (excess <= 0) return;
+    const now = await store.now();
+    const idle = sessions.filter(({ name, touchedAt }) => this.#isIdle(name, now - touchedAt)).slice(0, excess);
+    if (idle.length < excess) throw tooMany();
+    await Promise.all(
+      idle.map(async ({ name }) => {
+        await store.close({ principal, name });
+        this.#byRecord.get(name)?.close(caller);
+      }),
+    );
+  }
+
+  #isIdle(name: string, untouchedMs: number): boolean {
+    const live = this.#byRecord.get(name);
+    return live === undefined ? untouchedMs > RECENTLY_MS : !live.busy;
+  }
+
+  #admitAnonymous(node: string): void {
+    const sessions = this.#anonymous.get(node);
+    if (sessions === undefined || sessions.size < this.#options.limits.anonymousPerSidecar) return;
+    for (const session of sessions) {
+      if (session.busy) continue;
+      void this.#env.store.close(session.key).catch(ignore);
+      session.close(undefined);
+      return;
+    }
+    throw tooMany();
+  }
+
+  #countAnonymous(node: string, session: LiveSession): void {
+    const sessions = this.#anonymous.get(node) ?? new Set();
+    this.#anonymous.set(node, sessions.add(session));
+  }
+
+  #invalidated(name: string | null): void {
+    if (name === null) {
+      for (const session of this.#live.values()) this.#recheck(session);
+      return;
+    }
+    const session = this.#byRecord.get(name);
+    if (session !== undefined) this.#recheck(session);
+  }
+
+  /** A hint that the record changed: idle sessions ask the store at their next use, busy ones at once. */
+  #recheck(session: LiveSession): void {
+    session.distrust();
+    if (session.busy) void session.touch().catch(ignore);
+  }
+
+  #tick(): void {
+    const now = this.#env.clock.now();
+    for (const session of this.#live.values()) {
+      if (session.busy) {
+        if (now - session.lastUsedAt > LISTENING_TOUCH_MS) {
+          session.lastUsedAt = now;
+          void session.touch().catch(ignore);
+        }
+      } else if (now - session.lastUsedAt > this.#options.limits.sessionIdleMs) {
+        session.lastUsedAt = now;
+        void this.#expire(session).catch(ignore);
+      }
+    }
+    this.#stopTicking = this.#env.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  /** Idle for longer than a session may be, as far as this replica knows; the store's clock decides. */
+  async #expire(session: LiveSession): Promise<void> {
+    const record = await this.#env.store.load(session.key);
+    if (record === null) session.close(undefined);
+    else session.evict();
+  }
+
+  /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */
+  #evict(): void {
+    const { liveSessions } = this.#options.limits;
+    if (this.#live.size <= liveSessions) return;
+    const idle = [...this.#live.values()].filter((session) => !session.busy);
+    const cost = (session: LiveSession) => ([...session.links.values()].every((link) => link.resumable) ? 0 : 1);
+    idle.sort((a, b) => cost(a) - cost(b) || a.lastUsedAt - b.lastUsedAt);
+    const target = liveSessions * (1 - EVICT_SHARE);
+    for (const session of idle.slice(0, Math.ceil(this.#live.size - target))) session.evict();
+  }
+}
+
+function flightKey(caller: Caller, id: SessionId): string {
+  return `${id.text} ${caller.bindingKey}`;
+}
+
+function notFound(): MeshError {
+  return new MeshError('session_not_found', 'Session not found');
+}
+
+function tooMany(): MeshError {
+  return new MeshError('too_many_sessions', 'All of your sessions are in use; end one first.', { retryAfterMs: 5_000 });
+}
+
+function ignore(): void {}

@@ -1,0 +1,20 @@
+/** What sessions tell the people who run them. Names are an admin's names for sessions; nothing here identifies a client's id or a token. */
+export interface SessionObserver {
+  created(session: string): void;
+  restored(result: 'ok' | 'not_found' | 'busy' | 'unavailable' | 'corrupt', durationMs: number): void;
+  /** A caller named a session that is bound to another principal. */
+  mismatched(caller: 'identified' | 'anonymous'): void;
+  ended(session: string, why: 'closed' | 'expired' | 'fenced' | 'evicted'): void;
+  /** A response, a reply or a notification that belongs to nothing open. */
+  dropped(what: 'response' | 'message' | 'reply'): void;
+  backendCall(backend: string, outcome: string, durationMs: number): void;
+}
+
+export const silentObserver: SessionObserver = {
+  created: () => {},
+  restored: () => {},
+  mismatched: () => {},
+  ended: () => {},
+  dropped: () => {},
+  backendCall: () => {},
+};
