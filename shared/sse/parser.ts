@@ -49,6 +49,11 @@ export class SseParser {
     this.#onEvent = options.onEvent;
   }
 
+  /** Whether an event, or a line, has begun and not ended: silence now is a stall, not rest. */
+  get midway(): boolean {
+    return this.#partialBytes > 0 || this.#data.length > 0;
+  }
+
   /** Takes the next bytes. Throws MeshError `backend_protocol_error` when an event grows too large; the stream is then of no more use. */
   push(chunk: Buffer): void {
     let p = 0;

@@ -1,0 +1,152 @@
+import type { Message, Scanned } from '../../shared/json-rpc/message.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+
+/** What is kept of a backend session so that any replica can take it up again. No credential is part of it. */
+export interface BackendHint {
+  /** The backend's own session id, exactly as given; undefined for a backend that has none. */
+  readonly sessionId: string | undefined;
+  readonly protocolVersion: string;
+  /** The backend's InitializeResult, as it came: its capabilities and instructions need not be asked for again. */
+  readonly initializeResult: string;
+}
+
+/** The part of a backend's InitializeResult that routing needs. */
+export interface BackendFacts {
+  readonly protocolVersion: string;
+  /** Top-level capability names, with their `listChanged` and `subscribe` flags. */
+  readonly capabilities: Readonly<
+    Record<string, { readonly listChanged?: boolean; readonly subscribe?: boolean }>
+  >;
+  readonly instructions: string | undefined;
+}
+
+export type BackendFaultKind =
+  /** Refused connection, DNS, TLS, a child that does not start. */
+  | 'unreachable'
+  /** 404 for our session, 400 confirmed by a second one to a ping, a child that is gone. */
+  | 'session_lost'
+  /** 401. */
+  | 'unauthorized'
+  /** 403. */
+  | 'forbidden'
+  /** 429. */
+  | 'rate_limited'
+  | 'timeout'
+  /** What came is not MCP: garbage, a wrong content type, a wrong id, too large, an endless event. */
+  | 'protocol'
+  /** 5xx, or the connection ended before the answer. */
+  | 'interrupted'
+  /** No more children or connections may be opened now. */
+  | 'busy'
+  /** The signal given by us. */
+  | 'aborted';
+
+/** A backend could not be asked or did not answer as a backend. A JSON-RPC error that it did answer is an answer, not a fault. */
+export class BackendFault extends Error {
+  override readonly name = 'BackendFault';
+  readonly kind: BackendFaultKind;
+  /** Whether the request can have had an effect: `no` only when that is proven. */
+  readonly executed: 'no' | 'unknown';
+  readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    kind: BackendFaultKind,
+    message: string,
+    options: { executed?: 'no' | 'unknown'; status?: number; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.kind = kind;
+    this.executed = options.executed ?? 'unknown';
+    this.status = options.status;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** Messages of the backend that answer no call of ours and came on no call's stream. */
+export interface BackendEvents {
+  /** A notification, or a request to the client, from the listening stream or a stdio child. */
+  message(message: Message): void;
+  /** The backend session is gone for good (its child exited). Called at most once, never after `close`. */
+  lost(fault: BackendFault): void;
+}
+
+export interface OpenOptions {
+  /** The raw `params` of initialize: the client's true ones, cut to what we carry. */
+  readonly initializeParams: Uint8Array;
+  readonly credential: CredentialHeaders;
+  readonly events: BackendEvents;
+  /** Bounds the handshake. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** One request to the backend. */
+export interface BackendCall {
+  /** At least 1 and never used twice in a backend session, nor open twice in this process where a child is shared; the envelope in `pieces` carries it. */
+  readonly id: number;
+  /** The whole JSON-RPC message. */
+  readonly pieces: readonly Uint8Array[];
+  readonly method: string;
+  readonly credential: CredentialHeaders;
+  /** More headers of this request, such as the trace context. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  /** Progress may extend the timeout, up to this much in all. */
+  readonly maxTimeoutMs: number;
+  /** Before it is sent, or while it runs; the fault is `aborted`. Nothing is told to the backend: see `cancel`. */
+  readonly signal?: AbortSignal;
+  /** A notification or request that came on this call's stream before its answer. */
+  readonly onMessage: (message: Message) => void;
+  /** The backend closed this call's stream without an answer and asked for a resume after that time (SSE `retry`); the connector resumes by itself. */
+  readonly onPolling?: (retryMs: number) => void;
+}
+
+/** What the caller of a backend may ask of one listening stream. */
+export interface ListenOptions {
+  readonly credential: CredentialHeaders;
+  readonly signal: AbortSignal;
+  /** Events may have been missed: lists are to be read again. */
+  readonly onGap: () => void;
+  /** The stream is open (true) or down and being resumed (false). */
+  readonly onState: (open: boolean) => void;
+}
+
+/**
+ * One backend's own session. It holds no credential: each operation brings the
+ * one of its live caller. Every promise rejects with `BackendFault` only.
+ */
+export interface BackendSession {
+  readonly facts: BackendFacts;
+  /** What to store; undefined where nothing can be resumed (stdio). */
+  readonly hint: BackendHint | undefined;
+  /** A digest that is the same for the same backend session and no other; binds server-to-client requests to it. */
+  readonly fingerprint: string;
+  /** Resolves with the response that carries the call's id, result or error. */
+  call(call: BackendCall): Promise<Message>;
+  /** Sends a notification. Resolves when the backend took it. */
+  notify(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
+  /** Sends the client's response to a request of the backend. */
+  respond(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
+  /** Tells the backend to stop a call and frees it here; its late answer is dropped. */
+  cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void;
+  /** Opens the listening stream and keeps it, resumed with back-off, until the signal. Resolves `unsupported` when the backend has none (404, 405, 204). */
+  listen(options: ListenOptions): Promise<'closed' | 'unsupported'>;
+  /** Ends it here. `terminate` also deletes it at the backend, bounded in time; without it the backend is told nothing. */
+  close(how: { terminate: false } | { terminate: true; credential: CredentialHeaders }): Promise<void>;
+}
+
+/** One configured backend. */
+export interface Backend {
+  readonly name: string;
+  /** Whether a session can outlive a replica through its hint. */
+  readonly resumable: boolean;
+  /** The handshake: initialize, and initialized without waiting for its answer. */
+  open(options: OpenOptions): Promise<BackendSession>;
+  /** Takes up a session by its hint, without any I/O; the first call tells whether the backend still knows it. Undefined where that cannot be. */
+  resume(hint: BackendHint, events: BackendEvents): BackendSession | undefined;
+  /** Ends children and connections. */
+  stop(): Promise<void>;
+}
+
+export type { Message, Scanned };

@@ -1,0 +1,79 @@
+import { type Dispatcher, Pool } from 'undici';
+import { guardedConnector } from './address-policy.ts';
+
+export interface ConnectionLimits {
+  /** Connections that calls may use at once. */
+  readonly calls: number;
+  /** Calls that may wait for one of them; more are refused as `busy`. */
+  readonly waiting: number;
+  /** Streams opened by GET at once. */
+  readonly streams: number;
+  readonly connectTimeoutMs: number;
+}
+
+export const DEFAULT_LIMITS: ConnectionLimits = {
+  calls: 64,
+  waiting: 1024,
+  streams: 8192,
+  connectTimeoutMs: 5_000,
+};
+
+/** Short messages that must get through while all connections for calls are taken. */
+const MESSAGE_CONNECTIONS = 8;
+
+/**
+ * The connections to one backend, in three pools: a call may wait for a person,
+ * and the answer of that person is itself a message to this backend. If both
+ * shared one bounded pool, enough open questions would keep every answer out.
+ */
+export class Connections {
+  readonly #calls: Pool;
+  readonly #messages: Pool;
+  readonly #streams: Pool;
+  readonly #limits: ConnectionLimits;
+  #openCalls = 0;
+  #openStreams = 0;
+
+  constructor(origin: string, limits: ConnectionLimits = DEFAULT_LIMITS) {
+    this.#limits = limits;
+    const connect = guardedConnector(limits);
+    // Deadlines are ours: undici's would cut a quiet stream.
+    const common: Pool.Options = { connect, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
+    this.#calls = new Pool(origin, { ...common, connections: limits.calls });
+    this.#messages = new Pool(origin, { ...common, connections: MESSAGE_CONNECTIONS });
+    this.#streams = new Pool(origin, { ...common, connections: limits.streams });
+  }
+
+  /** Starts a call, to be ended with `callEnded`. False: no more may wait, nothing was started. */
+  call(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (this.#openCalls >= this.#limits.calls + this.#limits.waiting) return false;
+    this.#openCalls += 1;
+    this.#calls.dispatch(options, handler);
+    return true;
+  }
+
+  readonly callEnded = (): void => {
+    this.#openCalls -= 1;
+  };
+
+  message(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.#messages.dispatch(options, handler);
+  }
+
+  /** Opens a stream, to be ended with `streamEnded`. False: there are too many, nothing was started. */
+  stream(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (this.#openStreams >= this.#limits.streams) return false;
+    this.#openStreams += 1;
+    this.#streams.dispatch(options, handler);
+    return true;
+  }
+
+  readonly streamEnded = (): void => {
+    this.#openStreams -= 1;
+  };
+
+  /** Ends every connection; what is under way fails. */
+  async destroy(): Promise<void> {
+    await Promise.all([this.#calls.destroy(), this.#messages.destroy(), this.#streams.destroy()]);
+  }
+}

@@ -1,0 +1,170 @@
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+import { BackendFault } from './backend.ts';
+import type { Connections } from './connections.ts';
+import type { Deadlines, Watched } from './deadlines.ts';
+import { Exchange, type ExchangeLimits, type ExchangeSink, type Outcome } from './exchange.ts';
+import type { HealthRecord } from './health.ts';
+
+export interface HttpLinkOptions {
+  readonly backend: string;
+  readonly url: URL;
+  /** Sent with every request; a credential of the same name takes their place. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly messageBytes: number;
+  readonly connections: Connections;
+  readonly deadlines: Deadlines;
+  readonly health: HealthRecord;
+}
+
+/** What each request says of the backend session it belongs to. */
+export interface SessionHeaders {
+  readonly sessionId: string | undefined;
+  readonly protocolVersion: string | undefined;
+}
+
+/** Bytes of all messages of one call together. */
+const CALL_BYTES = 64 * 1024 * 1024;
+const STALL_MS = 60_000;
+const ACCEPT_BOTH = 'application/json, text/event-stream';
+const ACCEPT_EVENTS = 'text/event-stream';
+
+/** The requests of Streamable HTTP to one backend, each under the credential it is given. */
+export class HttpLink {
+  readonly backend: string;
+  readonly deadlines: Deadlines;
+  readonly health: HealthRecord;
+  readonly #path: string;
+  readonly #connections: Connections;
+  readonly #configured: readonly (readonly [string, string])[];
+  readonly #callLimits: ExchangeLimits;
+  readonly #listenLimits: ExchangeLimits;
+
+  constructor(options: HttpLinkOptions) {
+    this.backend = options.backend;
+    this.deadlines = options.deadlines;
+    this.health = options.health;
+    this.#path = `${options.url.pathname}${options.url.search}`;
+    this.#connections = options.connections;
+    this.#configured = Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]);
+    this.#callLimits = { messageBytes: options.messageBytes, totalBytes: CALL_BYTES, stallMs: STALL_MS };
+    this.#listenLimits = { ...this.#callLimits, totalBytes: Number.POSITIVE_INFINITY };
+  }
+
+  /** The headers of all POSTs of a session, to be made once. */
+  postHeaders(session: SessionHeaders): readonly string[] {
+    return ['content-type', 'application/json', 'accept', ACCEPT_BOTH, ...common(session)];
+  }
+
+  /** The headers of its GETs and of its DELETE. */
+  getHeaders(session: SessionHeaders): readonly string[] {
+    return ['accept', ACCEPT_EVENTS, ...common(session)];
+  }
+
+  /** A POST that expects an answer. Throws BackendFault `busy`. */
+  call(request: LinkRequest & { readonly body: Buffer; readonly sink: ExchangeSink }): Exchange {
+    const released = this.#connections.callEnded;
+    const exchange = new Exchange({ ...this.#limited(this.#callLimits), sink: request.sink, released });
+    const headers = this.#headers(request);
+    const options = { path: this.#path, method: 'POST', headers, body: request.body };
+    if (!this.#connections.call(options, exchange)) throw busy('calls');
+    return exchange;
+  }
+
+  /** A GET that opens a stream. Throws BackendFault `busy`. */
+  stream(request: LinkRequest & { readonly sink: ExchangeSink; readonly endless: boolean }): Exchange {
+    const limits = request.endless ? this.#listenLimits : this.#callLimits;
+    const released = this.#connections.streamEnded;
+    const exchange = new Exchange({ ...this.#limited(limits), sink: request.sink, released });
+    const options = { path: this.#path, method: 'GET', headers: this.#headers(request) };
+    if (!this.#connections.stream(options, exchange)) throw busy('streams');
+    return exchange;
+  }
+
+  /** A short request whose answer says nothing but how it ended; never rejects. */
+  send(
+    request: LinkRequest & { method: 'POST' | 'DELETE'; body?: Buffer; timeoutMs: number },
+  ): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const sending = new Sending(this.deadlines, request.timeoutMs, resolve);
+      const exchange = new Exchange({
+        ...this.#limited(this.#callLimits),
+        sink: sending,
+        released: () => {},
+      });
+      sending.exchange = exchange;
+      const { method, body = null } = request;
+      this.#connections.message(
+        { path: this.#path, method, headers: this.#headers(request), body },
+        exchange,
+      );
+    });
+  }
+
+  #limited(limits: ExchangeLimits): { limits: ExchangeLimits; deadlines: Deadlines } {
+    return { limits, deadlines: this.deadlines };
+  }
+
+  #headers({ base, credential, more }: LinkRequest): string[] {
+    const headers = [...base];
+    for (const name in credential) headers.push(name, credential[name] as string);
+    if (this.#configured.length > 0) {
+      const taken = new Set(Object.keys(credential).map((name) => name.toLowerCase()));
+      for (const [name, value] of this.#configured) if (!taken.has(name)) headers.push(name, value);
+    }
+    for (const name in more) headers.push(name, more[name] as string);
+    return headers;
+  }
+}
+
+export interface LinkRequest {
+  /** From `postHeaders` or `getHeaders`. */
+  readonly base: readonly string[];
+  readonly credential: CredentialHeaders;
+  readonly more?: Readonly<Record<string, string>> | undefined;
+}
+
+class Sending implements ExchangeSink, Watched {
+  readonly dueAt: number;
+  exchange: Exchange | undefined;
+  readonly #deadlines: Deadlines;
+  readonly #resolve: (outcome: Outcome) => void;
+
+  constructor(deadlines: Deadlines, timeoutMs: number, resolve: (outcome: Outcome) => void) {
+    this.#deadlines = deadlines;
+    this.#resolve = resolve;
+    this.dueAt = performance.now() + timeoutMs;
+    deadlines.watch(this);
+  }
+
+  message(): void {}
+
+  garbage(): void {}
+
+  ended(outcome: Outcome): void {
+    this.#deadlines.forget(this);
+    this.#resolve(outcome);
+  }
+
+  expire(): void {
+    const executed = this.exchange?.written === true ? 'unknown' : 'no';
+    this.exchange?.abort();
+    this.#resolve({
+      kind: 'failed',
+      fault: new BackendFault('timeout', 'The backend did not take the message in time.', { executed }),
+    });
+  }
+}
+
+function common({ sessionId, protocolVersion }: SessionHeaders): string[] {
+  return [
+    // undici decodes nothing, and a compressed answer could be larger than any limit.
+    'accept-encoding',
+    'identity',
+    ...(sessionId === undefined ? [] : ['mcp-session-id', sessionId]),
+    ...(protocolVersion === undefined ? [] : ['mcp-protocol-version', protocolVersion]),
+  ];
+}
+
+function busy(what: string): BackendFault {
+  return new BackendFault('busy', `Too many ${what} are open to the backend.`, { executed: 'no' });
+}
