@@ -14,6 +14,8 @@ import { ConfigFile } from './config-schema.ts';
 import { overrideStore, resolveKeys, resolveStore } from './config-store.ts';
 import type { LimitSettings, Settings } from './settings.ts';
 
+export type { Address, BackendSettings, Settings } from './settings.ts';
+
 /** What the command line says; it wins over the file. */
 export interface Overrides {
   readonly replica?: string | undefined;

@@ -1,5 +1,4 @@
 import { createLogger, type Logger } from './log.ts';
-import { redact } from './redact.ts';
 
 /**
  * The life of a program: what it opened is closed in reverse order on SIGTERM,
@@ -13,7 +12,7 @@ export const EXIT_USAGE = 64;
 const EXIT_FAILURE = 1;
 const EXIT_FAULT = 70;
 
-/** Ends the program with a message for people, without a stack. Each line is one problem. */
+/** Ends the program with a message for people, printed as it is: in our own words, each line one problem, without any value that could be a secret. */
 export class ExitError extends Error {
   override readonly name: string = 'ExitError';
   readonly exitCode: number;
@@ -118,7 +117,7 @@ class RunningProgram implements Program {
   }
 
   async fail(error: unknown): Promise<void> {
-    if (error instanceof ExitError) process.stderr.write(`${redact(error.message)}\n`);
+    if (error instanceof ExitError) process.stderr.write(`${error.message}\n`);
     else this.#logger().error('the program could not start', { error });
     process.exitCode = error instanceof ExitError ? error.exitCode : EXIT_FAILURE;
     await this.stop('it could not start');

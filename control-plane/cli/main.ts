@@ -1,0 +1,121 @@
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { EXIT_USAGE, runProgram } from '../../shared/lifecycle.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../../shared/log.ts';
+import { VERSION } from '../../shared/version.ts';
+import { loadSettings } from '../config.ts';
+import type { UpOptions } from './plan.ts';
+import { up } from './up.ts';
+
+/**
+ * The `outrigger` command, but for `control-plane` and `sidecar`: those start
+ * without it (the launcher beside it becomes them), and are described here only.
+ */
+
+const DEFAULT_CONFIG = 'outrigger.yaml';
+const DEFAULT_PORT = 4280;
+
+const outrigger = new Command('outrigger')
+  .description('A service mesh for the Model Context Protocol.')
+  .version(VERSION, '-V, --version', 'print the version')
+  .showHelpAfterError('(outrigger --help shows what there is)')
+  .exitOverride();
+
+withLogging(
+  outrigger
+    .command('up')
+    .description('bring up a whole mesh on this machine: replicas, a sidecar, helper processes')
+    .option('--config <file>', 'the configuration file', DEFAULT_CONFIG)
+    .option('--replicas <count>', 'how many replicas (the file says, else 2)', wholeNumber)
+    .option('--store <store>', 'embedded, or a redis:// URL (the file says, else embedded)')
+    .option('--state <folder>', 'the state folder (the file says, else .outrigger)')
+    .option(
+      '--port-base <port>',
+      'the MCP port; the others follow it; 0: free ones',
+      wholeNumber,
+      DEFAULT_PORT,
+    ),
+).action((options: UpOptions) =>
+  runProgram((program) =>
+    up(
+      options,
+      {
+        command: fileURLToPath(new URL('./outrigger.js', import.meta.url)),
+        guard: fileURLToPath(new URL('./guard.js', import.meta.url)),
+        cwd: process.cwd(),
+        env: process.env,
+      },
+      program,
+    ),
+  ),
+);
+
+withLogging(
+  outrigger
+    .command('control-plane')
+    .description('run one replica of the control plane')
+    .requiredOption('--config <file>', 'the configuration file')
+    .option('--replica <name>', "this replica's name (the file says, else the host's)")
+    .option('--listen <host:port>', 'the address of the mesh stream (else 127.0.0.1:4290)')
+    .option('--ops <host:port>', 'the address of health and metrics (else 127.0.0.1:4291)')
+    .option('--store <store>', 'embedded, memory, or a redis:// URL')
+    .option('--state <folder>', 'the state folder (else .outrigger)'),
+);
+
+withLogging(
+  outrigger
+    .command('sidecar')
+    .description('run the sidecar beside an agent')
+    .option('--config <file>', 'a configuration file')
+    .option('--control-plane <host:port...>', 'the replicas')
+    .option('--virtual-server <name>', 'the virtual server to front (else default)')
+    .option('--node <name>', "this sidecar's name, stable across restarts")
+    .option('--listen <host:port>', 'the address of MCP (else 127.0.0.1:4280)')
+    .option('--ops <host:port>', 'the address of health and metrics (else 127.0.0.1:4281)')
+    .option('--allow-non-loopback', 'listen where other machines can reach it'),
+);
+
+outrigger
+  .command('config')
+  .description('work with configuration files')
+  .command('validate')
+  .description('check a configuration file as a replica would; exit code 64 when it is wrong')
+  .argument('[file]', 'the configuration file', DEFAULT_CONFIG)
+  .action((file: string) =>
+    runProgram(async () => {
+      const { backends, virtualServers } = loadSettings({ file, env: process.env, cwd: process.cwd() });
+      process.stdout.write(
+        `${file} is valid: ${backends.length} ${plural('backend', backends.length)}, ` +
+          `${virtualServers.length} ${plural('virtual server', virtualServers.length)}\n`,
+      );
+    }),
+  );
+
+outrigger
+  .command('version')
+  .description('print the version')
+  .action(() => {
+    process.stdout.write(`${VERSION}\n`);
+  });
+
+try {
+  await outrigger.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+}
+
+function withLogging(command: Command): Command {
+  return command
+    .option('--log-level <level>', `one of ${LOG_LEVELS.join(', ')}`)
+    .option('--log-format <format>', `one of ${LOG_FORMATS.join(', ')}`);
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('expected a whole number');
+  return Number(text);
+}
+
+function plural(word: string, count: number): string {
+  return count === 1 ? word : `${word}s`;
+}
