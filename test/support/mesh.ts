@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBuilt, OUTRIGGER } from './build.ts';
+import { freePorts } from './ports.ts';
+import { type ProgramSpec, TestProcess } from './process.ts';
+
+/**
+ * A whole mesh for a test: replicas and sidecars, each the operating-system
+ * process that a user starts, on ephemeral ports, with a state folder of its own.
+ *
+ *     await using mesh = await startMesh({ replicas: 2, store: 'embedded', config, anonymous: true });
+ */
+export interface Mesh extends AsyncDisposable {
+  /** MCP, at the first sidecar. */
+  readonly url: string;
+  readonly urls: readonly string[];
+  readonly replicas: readonly Replica[];
+  readonly sidecar: Sidecar;
+  readonly sidecars: readonly Sidecar[];
+  readonly stateFolder: string;
+  /** Every line that any of its processes wrote. */
+  log(): string[];
+}
+
+export class Replica extends TestProcess {
+  /** Of the mesh stream, `host:port`. */
+  readonly grpc: string;
+  /** Base URL of health and metrics. */
+  readonly ops: string;
+
+  constructor(spec: ProgramSpec, addresses: { readonly grpc: string; readonly ops: string }) {
+    super(spec);
+    this.grpc = addresses.grpc;
+    this.ops = addresses.ops;
+  }
+}
+
+export class Sidecar extends TestProcess {
+  /** MCP. */
+  readonly url: string;
+  /** Base URL of health and metrics. */
+  readonly ops: string;
+
+  constructor(spec: ProgramSpec, addresses: { readonly url: string; readonly ops: string }) {
+    super(spec);
+    this.url = addresses.url;
+    this.ops = addresses.ops;
+  }
+}
+
+/** Something between the sidecars and one replica: where the sidecars are sent instead. */
+export interface Detour extends Partial<AsyncDisposable> {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface MeshOptions {
+  /** 1 when absent. */
+  readonly replicas?: number;
+  /** 1 when absent. */
+  readonly sidecars?: number;
+  /** `embedded` when absent; a group of keys is the whole `store` section. */
+  readonly store?: 'embedded' | 'memory' | 'redis' | Readonly<Record<string, unknown>>;
+  /** With `store: 'redis'`. */
+  readonly redisUrl?: string;
+  /** Keys of the control plane's configuration file; `mcpServers` at the least. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Whether requests without a token are served. */
+  readonly anonymous?: boolean;
+  /** Keys of the sidecars' configuration file. */
+  readonly sidecarConfig?: Readonly<Record<string, unknown>>;
+  /** More for the environment of every process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Lets the sidecars reach a replica through something else, a proxy that cuts or delays. */
+  readonly via?: (replica: {
+    readonly name: string;
+    readonly host: string;
+    readonly port: number;
+  }) => Promise<Detour>;
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
+  /** False: returns as soon as the processes run. */
+  readonly awaitReady?: boolean;
+}
+
+const HOST = '127.0.0.1';
+
+/** Rejects with what the processes wrote when the mesh does not become ready; nothing is left running then. */
+export async function startMesh(options: MeshOptions): Promise<Mesh> {
+  await ensureBuilt();
+  const folder = await mkdtemp(join(tmpdir(), 'outrigger-test-'));
+  const mesh = new RunningMesh(folder);
+  try {
+    await mesh.start(options);
+    return mesh;
+  } catch (error) {
+    await mesh[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class RunningMesh implements Mesh {
+  readonly stateFolder: string;
+  readonly #folder: string;
+  readonly #replicas: Replica[] = [];
+  readonly #sidecars: Sidecar[] = [];
+  readonly #detours: Detour[] = [];
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.stateFolder = join(folder, 'state');
+  }
+
+  get replicas(): readonly Replica[] {
+    return this.#replicas;
+  }
+
+  get sidecars(): readonly Sidecar[] {
+    return this.#sidecars;
+  }
+
+  get sidecar(): Sidecar {
+    const first = this.#sidecars[0];
+    if (first === undefined) throw new Error('this mesh has no sidecar');
+    return first;
+  }
+
+  get url(): string {
+    return this.sidecar.url;
+  }
+
+  get urls(): readonly string[] {
+    return this.#sidecars.map(({ url }) => url);
+  }
+
+  log(): string[] {
+    return [...this.#replicas, ...this.#sidecars].flatMap((each) => each.log());
+  }
+
+  async start(options: MeshOptions): Promise<void> {
+    const { replicas = 1, sidecars = 1, awaitReady = true } = options;
+    const ports = await freePorts(2 * (replicas + sidecars));
+    const take = () => ports.pop() ?? 0;
+    const files = await this.#writeFiles(options);
+    const env = { ...keyEnvironment(), ...options.env };
+    const common = ['--log-format', 'json', '--log-level', options.logLevel ?? 'info'];
+    for (let index = 0; index < replicas; index += 1) {
+      const name = String.fromCharCode('a'.charCodeAt(0) + index);
+      const args = ['control-plane', '--config', files.controlPlane, '--state', this.stateFolder];
+      this.#replicas.push(
+        newReplica({ name, port: take(), opsPort: take(), args: [...args, ...common], env }),
+      );
+    }
+    await Promise.all(this.#replicas.map((each) => each.start({ awaitReady })));
+    const addresses = await this.#addresses(options);
+    for (let index = 0; index < sidecars; index += 1) {
+      const args = ['sidecar', '--config', files.sidecar, '--node', `node-${index + 1}`];
+      args.push(...addresses.flatMap((address) => ['--control-plane', address]));
+      const name = `sidecar ${index + 1}`;
+      this.#sidecars.push(
+        newSidecar({ name, port: take(), opsPort: take(), args: [...args, ...common], env }),
+      );
+    }
+    await Promise.all(this.#sidecars.map((each) => each.start({ awaitReady })));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#sidecars, ...this.#replicas].map((each) => each.kill('SIGKILL')));
+    await Promise.all(this.#detours.map((each) => each[Symbol.asyncDispose]?.()));
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async #addresses({ via }: MeshOptions): Promise<string[]> {
+    return await Promise.all(
+      this.#replicas.map(async ({ name, grpc }) => {
+        if (via === undefined) return grpc;
+        const detour = await via({ name, host: HOST, port: Number(grpc.split(':')[1]) });
+        this.#detours.push(detour);
+        return `${detour.host}:${detour.port}`;
+      }),
+    );
+  }
+
+  async #writeFiles(options: MeshOptions): Promise<{ controlPlane: string; sidecar: string }> {
+    const controlPlane = join(this.#folder, 'control-plane.json');
+    const sidecar = join(this.#folder, 'sidecar.json');
+    await writeFile(controlPlane, JSON.stringify(controlPlaneConfig(options)));
+    await writeFile(sidecar, JSON.stringify(options.sidecarConfig ?? {}));
+    return { controlPlane, sidecar };
+  }
+}
+
+function controlPlaneConfig(options: MeshOptions): Record<string, unknown> {
+  const { config, anonymous = false } = options;
+  const store = storeSection(options);
+  const identity = { anonymous, ...(config['identity'] as object | undefined) };
+  const keys = store['type'] === 'redis' ? { keys: KEY_SECTION } : {};
+  return { store, ...keys, ...config, identity };
+}
+
+function storeSection({ store = 'embedded', redisUrl }: MeshOptions): Readonly<Record<string, unknown>> {
+  if (typeof store !== 'string') return store;
+  if (store !== 'redis') return { type: store };
+  if (redisUrl === undefined) throw new Error("store: 'redis' needs redisUrl");
+  return { type: 'redis', url: redisUrl };
+}
+
+const KEY_SECTION = {
+  server: [{ id: 'test', env: 'OUTRIGGER_TEST_SERVER_KEY' }],
+  index: { current: { env: 'OUTRIGGER_TEST_INDEX_KEY' } },
+};
+
+/** With Redis a mesh brings its keys. */
+function keyEnvironment(): Record<string, string> {
+  const key = () => randomBytes(32).toString('base64');
+  return { OUTRIGGER_TEST_SERVER_KEY: key(), OUTRIGGER_TEST_INDEX_KEY: key() };
+}
+
+interface ProgramOptions {
+  readonly name: string;
+  readonly port: number;
+  readonly opsPort: number;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+function newReplica(options: ProgramOptions): Replica {
+  const spec = specOf({ ...options, args: [...options.args, '--replica', options.name] });
+  return new Replica(spec, { grpc: `${HOST}:${options.port}`, ops: `http://${HOST}:${options.opsPort}` });
+}
+
+function newSidecar(options: ProgramOptions): Sidecar {
+  const addresses = { url: `http://${HOST}:${options.port}/mcp`, ops: `http://${HOST}:${options.opsPort}` };
+  return new Sidecar(specOf(options), addresses);
+}
+
+function specOf({ name, port, opsPort, args, env }: ProgramOptions): ProgramSpec {
+  return {
+    name,
+    args: [OUTRIGGER, ...args, '--listen', `${HOST}:${port}`, '--ops', `${HOST}:${opsPort}`],
+    env,
+    readyUrl: `http://${HOST}:${opsPort}/readyz`,
+  };
+}
