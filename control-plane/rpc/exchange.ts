@@ -1,0 +1,52 @@
+import type { MeshError } from '../../shared/errors.ts';
+import type { Caller } from '../identity/caller.ts';
+
+/** The sidecar at the other end of a mesh stream, by its own words. */
+export interface SidecarPeer {
+  readonly node: string;
+  readonly virtualServer: string;
+  /** Names the stream in logs and admin answers. */
+  readonly stream: string;
+}
+
+/** Why an exchange is over for its sidecar before its answer was. */
+export type Departure = 'cancelled' | 'deadline' | 'shutdown' | 'detached' | 'lost';
+
+/** One HTTP request of a client, arrived at a replica with its verified caller. */
+export interface Exchange {
+  readonly kind: 'message' | 'listen' | 'terminate';
+  /** Verified for this exchange; complete or anonymous. */
+  readonly caller: Caller;
+  readonly peer: SidecarPeer;
+  /** Empty strings where the client sent no such header. */
+  readonly sessionId: string;
+  readonly protocolVersion: string;
+  readonly lastEventId: string;
+  readonly traceparent: string;
+  readonly tracestate: string;
+  readonly body: Buffer;
+  readonly reply: ReplySink;
+  /** Set by the handler; called at most once, and never after the answer ended. After `detached` and `lost` the reply is closed: what is written to it is dropped. */
+  onDeparture: ((why: Departure) => void) | undefined;
+  /** Set by the handler; the sidecar's reader caught up after `event` had returned false. */
+  onDrain: (() => void) | undefined;
+}
+
+/**
+ * The answer's way back. Exactly one of `json`, `accepted`, `end` and `fail`
+ * finishes it; calls after that are ignored, so that a late answer is harmless.
+ */
+export interface ReplySink {
+  json(pieces: readonly Uint8Array[], sessionId?: string): void;
+  accepted(): void;
+  stream(): void;
+  /** One message on the stream. False: more than the reader's credit waits here; hold back until `onDrain`. */
+  event(pieces: readonly Uint8Array[], eventId?: string, retryMs?: number): boolean;
+  end(retryMs?: number): void;
+  fail(error: MeshError): void;
+  /** The answer is finished, or nobody is there to read it. */
+  readonly closed: boolean;
+}
+
+/** Takes an exchange and answers it; never throws and never rejects. */
+export type ExchangeHandler = (exchange: Exchange) => void;

@@ -1,0 +1,249 @@
+import { status } from '@grpc/grpc-js';
+import { MeshError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import {
+  DEFAULT_MAX_MESSAGE_BYTES,
+  GREETING_MS,
+  type Hello,
+  type ReplicaFrame,
+} from '../../shared/rpc/mesh-protocol.ts';
+import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
+import { statusOf } from '../../shared/rpc/status.ts';
+import type { IdentityVerifier } from '../identity/caller.ts';
+import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
+import { type MeshCall, SidecarStream, type StreamCounters, StreamRefused } from './sidecar-stream.ts';
+
+/** What Welcome tells a sidecar beside the replica's own name. */
+export interface WelcomeFacts {
+  /** The logical resource (RFC 9728); empty: echo the allowed Host. */
+  readonly resource: string;
+  readonly issuers: readonly string[];
+  readonly scopes: readonly string[];
+  readonly anonymous: boolean;
+  /** Client-visible names of tools that configuration marks `replay: safe`. */
+  readonly replaySafeTools: readonly string[];
+}
+
+export interface MeshLimits {
+  readonly streamsPerNode: number;
+  /** New streams a second, and how many may come at once. */
+  readonly newStreamsPerSecond: number;
+  readonly newStreamsBurst: number;
+  readonly exchangesPerStream: number;
+  readonly credentialsPerStream: number;
+  readonly maxMessageBytes: number;
+  /** What the unfinished request bodies of one stream may hold, in bytes. */
+  readonly holdBytesPerStream: number;
+  readonly greetingMs: number;
+  readonly metadataBytes: number;
+}
+
+export const MESH_LIMITS: MeshLimits = {
+  streamsPerNode: 8,
+  newStreamsPerSecond: 50,
+  newStreamsBurst: 100,
+  exchangesPerStream: 2_000,
+  credentialsPerStream: 1_000,
+  maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES,
+  holdBytesPerStream: 64 * 1024 * 1024,
+  greetingMs: GREETING_MS,
+  metadataBytes: 8 * 1024,
+};
+
+export interface MeshServiceOptions {
+  /** This replica's name and the program's version. */
+  readonly replica: string;
+  readonly build: string;
+  readonly verifier: IdentityVerifier;
+  readonly handle: ExchangeHandler;
+  /** Whether store and configuration are loaded. */
+  ready(): boolean;
+  /** The facts for this sidecar; throws a MeshError when its virtual server is not served. */
+  welcome(peer: SidecarPeer): WelcomeFacts;
+  readonly log: Logger;
+  readonly limits?: Partial<MeshLimits>;
+  readonly pulse?: PulseTimes;
+}
+
+/** One stream as admins see it. */
+export interface StreamView extends SidecarPeer {
+  readonly since: number;
+  readonly counters: StreamCounters;
+}
+
+/** How fast GoAways leave: the fleet must not arrive at the next replica in one instant. */
+const GO_AWAY_SPACING_MS = 20;
+
+/** `Mesh.Connect`: admits streams and keeps those that stand. */
+export class MeshService {
+  readonly #options: MeshServiceOptions;
+  readonly #limits: MeshLimits;
+  readonly #streams = new Map<SidecarStream, number>();
+  readonly #perNode = new Map<string, number>();
+  /** Streams that count for their node. */
+  readonly #counted = new Set<SidecarStream>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #tokens: number;
+  #refilledAt = performance.now();
+  #nextStream = 1;
+  #draining = false;
+  #drained: (() => void) | undefined;
+
+  constructor(options: MeshServiceOptions) {
+    this.#options = options;
+    this.#limits = { ...MESH_LIMITS, ...options.limits };
+    this.#tokens = this.#limits.newStreamsBurst;
+  }
+
+  get ready(): boolean {
+    return !this.#draining && this.#options.ready();
+  }
+
+  streams(): StreamView[] {
+    return [...this.#streams]
+      .filter(([stream]) => stream.greeted)
+      .map(([stream, since]) => ({ ...stream.peer, since, counters: stream.counters }));
+  }
+
+  /** The method's handler. */
+  connect(call: MeshCall): void {
+    const limits = this.#limits;
+    const stream = new SidecarStream({
+      call,
+      stream: `${this.#options.replica}-${this.#nextStream++}`,
+      verifier: this.#options.verifier,
+      handle: this.#options.handle,
+      limits: {
+        exchanges: limits.exchangesPerStream,
+        credentials: limits.credentialsPerStream,
+        maxMessageBytes: limits.maxMessageBytes,
+        holdBytes: limits.holdBytesPerStream,
+      },
+      pulse: this.#options.pulse ?? PULSE,
+      greet: (hello, greeting) => this.#greet(hello, greeting),
+      over: (ended) => this.#over(ended),
+      faulted: (error) => this.#options.log.error('an exchange broke', { stream: stream.peer.stream, error }),
+    });
+    this.#streams.set(stream, Date.now());
+    if (metadataBytes(call) > limits.metadataBytes) {
+      return stream.end({ code: status.RESOURCE_EXHAUSTED, details: 'The metadata is too long.' });
+    }
+    this.#after(limits.greetingMs, () => {
+      if (!stream.greeted)
+        stream.end({ code: status.DEADLINE_EXCEEDED, details: 'Hello did not come in time.' });
+    });
+  }
+
+  /** Asks every sidecar to leave, spread over up to half of `graceMs`; resolves when all exchanges are over, or with the time. */
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    const streams = [...this.#streams.keys()];
+    const spacing = Math.min(GO_AWAY_SPACING_MS, graceMs / 2 / Math.max(streams.length, 1));
+    for (const [index, stream] of streams.entries()) {
+      const leave = () => (stream.greeted ? stream.goAway(0, 'draining') : stream.end(UNREADY));
+      if (index === 0) leave();
+      else this.#after(index * spacing, leave);
+    }
+    if (this.#streams.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+      this.#after(graceMs, resolve);
+    });
+  }
+
+  /** Ends every stream at once; open exchanges are lost. */
+  stop(): void {
+    this.#draining = true;
+    for (const stream of [...this.#streams.keys()]) stream.end(UNREADY);
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  /** Tells every sidecar that the session is gone for good. */
+  endSession(sessionId: string): void {
+    const frame: ReplicaFrame = { sessionEnded: { sessionId } };
+    for (const stream of this.#streams.keys()) stream.notify(frame);
+  }
+
+  #greet(hello: Hello, stream: SidecarStream): ReplicaFrame {
+    if (!this.ready) throw new StreamRefused(UNREADY);
+    this.#admit(hello.node);
+    let facts: WelcomeFacts;
+    try {
+      facts = this.#options.welcome(stream.peer);
+    } catch (thrown) {
+      const { reason, message, retryAfterMs } = MeshError.from(thrown);
+      throw new StreamRefused({ code: statusOf(reason), details: message, retryAfterMs });
+    }
+    this.#perNode.set(hello.node, (this.#perNode.get(hello.node) ?? 0) + 1);
+    this.#counted.add(stream);
+    const { replica, build } = this.#options;
+    const { maxMessageBytes } = this.#limits;
+    return {
+      welcome: {
+        replica,
+        build,
+        maxMessageBytes,
+        resource: facts.resource,
+        anonymous: facts.anonymous,
+        issuers: [...facts.issuers],
+        scopes: [...facts.scopes],
+        replaySafeTools: [...facts.replaySafeTools],
+      },
+    };
+  }
+
+  /** Refuses a node with too many streams, and everybody when too many come at once. */
+  #admit(node: string): void {
+    if ((this.#perNode.get(node) ?? 0) >= this.#limits.streamsPerNode) {
+      const details = 'This node has too many streams.';
+      throw new StreamRefused({ code: status.RESOURCE_EXHAUSTED, details, retryAfterMs: RETRY_AFTER_MS });
+    }
+    const now = performance.now();
+    const { newStreamsBurst, newStreamsPerSecond } = this.#limits;
+    const refill = ((now - this.#refilledAt) / 1000) * newStreamsPerSecond;
+    this.#tokens = Math.min(newStreamsBurst, this.#tokens + refill);
+    this.#refilledAt = now;
+    if (this.#tokens < 1) {
+      const details = 'Too many streams are opened at once.';
+      throw new StreamRefused({ code: status.UNAVAILABLE, details, retryAfterMs: RETRY_AFTER_MS });
+    }
+    this.#tokens -= 1;
+  }
+
+  #over(stream: SidecarStream): void {
+    this.#streams.delete(stream);
+    if (this.#counted.delete(stream)) {
+      const { node } = stream.peer;
+      const left = (this.#perNode.get(node) ?? 1) - 1;
+      if (left === 0) this.#perNode.delete(node);
+      else this.#perNode.set(node, left);
+    }
+    if (this.#draining && this.#streams.size === 0) this.#drained?.();
+  }
+
+  #after(ms: number, run: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      run();
+    }, ms);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+}
+
+const RETRY_AFTER_MS = 1_000;
+const UNREADY = {
+  code: status.UNAVAILABLE,
+  details: 'This replica does not take streams now.',
+  retryAfterMs: RETRY_AFTER_MS,
+};
+
+function metadataBytes(call: MeshCall): number {
+  let bytes = 0;
+  for (const [key, values] of Object.entries(call.metadata.toHttp2Headers())) {
+    for (const value of Array.isArray(values) ? values : [values])
+      bytes += key.length + String(value ?? '').length;
+  }
+  return bytes;
+}

@@ -1,0 +1,261 @@
+import { MeshError } from '../../shared/errors.ts';
+import type { Reader } from '../../shared/rpc/inflow.ts';
+import {
+  CUT_BYTES,
+  HeadKind,
+  type Open,
+  OpenKind,
+  type ReplicaFrame,
+  WINDOW_BYTES,
+} from '../../shared/rpc/mesh-protocol.ts';
+import { type Carrier, Lane, type Outbox } from '../../shared/rpc/outbox.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { Departure, Exchange, ReplySink, SidecarPeer } from './exchange.ts';
+
+/** The stream that an exchange came on, as far as the exchange needs it. */
+export interface ServingStream {
+  readonly peer: SidecarPeer;
+  readonly outbox: Outbox<ReplicaFrame>;
+  /** The exchange is over on the wire. */
+  freed(exchange: ServedExchange): void;
+  /** Something of ours threw where nothing may. */
+  faulted(thrown: unknown): void;
+}
+
+const KINDS: Readonly<Record<number, Exchange['kind']>> = {
+  [OpenKind.MESSAGE]: 'message',
+  [OpenKind.LISTEN]: 'listen',
+  [OpenKind.TERMINATE]: 'terminate',
+};
+
+/** Undefined for a kind that only a newer peer knows. */
+export function kindOf(open: Open): Exchange['kind'] | undefined {
+  return KINDS[open.kind];
+}
+
+/**
+ * One exchange at the replica, from Open to its last frame: what the handler sees
+ * (Exchange), where it answers (ReplySink), the way out (Lane) and the way in
+ * (Reader). One object, because it is made for every call.
+ */
+export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, ReplySink, Reader {
+  readonly kind: Exchange['kind'];
+  readonly sessionId: string;
+  readonly protocolVersion: string;
+  readonly lastEventId: string;
+  readonly traceparent: string;
+  readonly tracestate: string;
+  /** The id of the credential it came under; 0: none. */
+  readonly credentialId: number;
+  /** When it is over, on the monotonic clock in milliseconds; Infinity: never. */
+  readonly deadlineAt: number;
+  onDeparture: ((why: Departure) => void) | undefined = undefined;
+  onDrain: (() => void) | undefined = undefined;
+
+  owed = 0;
+  pieces: Uint8Array[] | undefined = undefined;
+  assembled = 0;
+  paused = false;
+  /** When the last piece of its body came. */
+  heardAt: number;
+
+  readonly #stream: ServingStream;
+  #caller: Caller | undefined = undefined;
+  #body: Buffer | undefined = undefined;
+  #dispatched = false;
+  #finished = false;
+  #left: Departure | undefined = undefined;
+  #full = false;
+
+  /** `now` is monotonic, in milliseconds; it is looked at where the exchange has a deadline or an unfinished body. */
+  constructor(open: Open, kind: Exchange['kind'], { stream, now }: { stream: ServingStream; now: number }) {
+    super(open.exchange, stream.outbox);
+    this.#stream = stream;
+    this.kind = kind;
+    this.sessionId = open.sessionId;
+    this.protocolVersion = open.protocolVersion;
+    this.lastEventId = open.lastEventId;
+    this.traceparent = open.traceparent;
+    this.tracestate = open.tracestate;
+    this.credentialId = open.credential;
+    this.deadlineAt = open.deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + open.deadlineMs;
+    this.heardAt = now;
+  }
+
+  get caller(): Caller {
+    if (this.#caller === undefined)
+      throw new MeshError('internal', 'An exchange was used before its caller was known.');
+    return this.#caller;
+  }
+
+  get body(): Buffer {
+    if (this.#body === undefined)
+      throw new MeshError('internal', 'An exchange was used before its body was whole.');
+    return this.#body;
+  }
+
+  get peer(): SidecarPeer {
+    return this.#stream.peer;
+  }
+
+  get reply(): ReplySink {
+    return this;
+  }
+
+  get closed(): boolean {
+    return this.#finished || this.#left !== undefined;
+  }
+
+  /** Whether its body is still coming. */
+  get receiving(): boolean {
+    return this.#body === undefined && !this.closed;
+  }
+
+  /** The body is whole. */
+  complete(body: Buffer): void {
+    this.#body = body;
+  }
+
+  /** The credential's verdict. */
+  admit(caller: Caller): void {
+    this.#caller = caller;
+  }
+
+  /** Hands the exchange to the handler once its body and its caller are there. */
+  dispatch(handle: (exchange: Exchange) => unknown): void {
+    if (this.#dispatched || this.#finished || this.#body === undefined || this.#caller === undefined) return;
+    if (this.#left !== undefined && this.#left !== 'detached') return;
+    this.#dispatched = true;
+    try {
+      const result = handle(this);
+      if (result instanceof Promise) result.catch((thrown: unknown) => this.#broke(thrown));
+    } catch (thrown) {
+      this.#broke(thrown);
+    }
+    if (this.#left !== undefined) this.#tell(this.#left);
+  }
+
+  json(pieces: readonly Uint8Array[], sessionId?: string): void {
+    if (this.closed) return;
+    const head: NonNullable<ReplicaFrame['head']> = {
+      exchange: this.exchange,
+      kind: HeadKind.JSON,
+      sessionId: sessionId ?? null,
+    };
+    this.#finish({ head }, head, join(pieces));
+  }
+
+  accepted(): void {
+    if (this.closed) return;
+    this.#finish({ head: { exchange: this.exchange, kind: HeadKind.ACCEPTED } });
+  }
+
+  stream(): void {
+    if (this.closed) return;
+    this.push({ head: { exchange: this.exchange, kind: HeadKind.STREAM } });
+  }
+
+  event(pieces: readonly Uint8Array[], eventId?: string, retryMs?: number): boolean {
+    if (this.closed) return true;
+    if (this.waiting > CUT_BYTES) {
+      this.cut();
+      return true;
+    }
+    const data: NonNullable<ReplicaFrame['data']> = {
+      exchange: this.exchange,
+      eventId: eventId ?? null,
+      retryMs: retryMs ?? null,
+    };
+    this.push({ data }, data, join(pieces));
+    this.#full = this.waiting + this.uncredited > WINDOW_BYTES;
+    return !this.#full;
+  }
+
+  end(retryMs?: number): void {
+    if (this.closed) return;
+    this.#finish({ data: { exchange: this.exchange, retryMs: retryMs ?? null, end: true } });
+  }
+
+  fail(error: MeshError): void {
+    if (this.closed) return;
+    this.#finish({ failure: failureOf(this.exchange, error) });
+  }
+
+  /** The sidecar's side of it is over: nothing is sent any more, and the handler hears why. */
+  depart(why: Departure): void {
+    if (this.closed) return;
+    this.#left = why;
+    this.#free();
+    if (this.#dispatched) this.#tell(why);
+  }
+
+  /** The reader does not read: it gets a last frame, and the work goes on as after a Detach. */
+  cut(): void {
+    if (this.closed) return;
+    const error = new MeshError('overloaded', 'The answer was not read in time.');
+    this.#stream.outbox.control({ failure: failureOf(this.exchange, error) });
+    this.depart('detached');
+  }
+
+  /** Ends it at its deadline. */
+  expire(): void {
+    if (this.closed) return;
+    const error = new MeshError('backend_timeout', 'The call took longer than its deadline.');
+    this.#stream.outbox.control({ failure: failureOf(this.exchange, error) });
+    this.depart('deadline');
+  }
+
+  protected override emptied(): void {
+    if (this.#finished) return this.#free();
+    if (!this.#full) return;
+    this.#full = false;
+    try {
+      this.onDrain?.();
+    } catch (thrown) {
+      this.#broke(thrown);
+    }
+  }
+
+  #finish(frame: ReplicaFrame, carrier?: Carrier, body?: Uint8Array): void {
+    this.#finished = true;
+    this.push(frame, carrier, body);
+  }
+
+  #free(): void {
+    this.close();
+    this.#stream.freed(this);
+  }
+
+  #tell(why: Departure): void {
+    try {
+      this.onDeparture?.(why);
+    } catch (thrown) {
+      this.#stream.faulted(thrown);
+    }
+  }
+
+  #broke(thrown: unknown): void {
+    this.#stream.faulted(thrown);
+    this.fail(MeshError.from(thrown));
+  }
+}
+
+/** The frame's payload for a failure. What the log knows of it stays here. */
+export function failureOf(exchange: number, error: MeshError): NonNullable<ReplicaFrame['failure']> {
+  return {
+    exchange,
+    reason: error.reason,
+    detail: error.message,
+    retryAfterMs: error.retryAfterMs ?? null,
+    scope: error.scope ?? null,
+    backend: error.backend ?? null,
+  };
+}
+
+function join(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  if (only === undefined) return NOTHING;
+  return pieces.length === 1 ? only : Buffer.concat(pieces);
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,375 @@
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { MeshError } from '../../shared/errors.ts';
+import { Inflow, MessageTooLong, unpinned, WindowExceeded } from '../../shared/rpc/inflow.ts';
+import {
+  type Cancel,
+  CancelReason,
+  type Credential,
+  CUT_MS,
+  type Data,
+  type Hello,
+  MAX_UNWRITTEN,
+  type Open,
+  type ReceivedSidecarFrame,
+  type ReceivedSidecarFrames,
+  type ReplicaFrame,
+  type ReplicaFrames,
+} from '../../shared/rpc/mesh-protocol.ts';
+import { Outbox, type OutboxCounters } from '../../shared/rpc/outbox.ts';
+import { Pulse, type PulseTimes } from '../../shared/rpc/pulse.ts';
+import { type Refusal, refusal } from '../../shared/rpc/retry-info.ts';
+import type { IdentityVerifier } from '../identity/caller.ts';
+import { CredentialRegistry } from './credential-registry.ts';
+import type { Departure, ExchangeHandler, SidecarPeer } from './exchange.ts';
+import { failureOf, kindOf, ServedExchange } from './served-exchange.ts';
+
+/** The raw call that grpc-js gives. */
+export type MeshCall = ServerDuplexStream<ReceivedSidecarFrames, ReplicaFrames>;
+
+export interface StreamLimits {
+  /** Open exchanges of one stream. */
+  readonly exchanges: number;
+  readonly credentials: number;
+  /** The longest message, in bytes. */
+  readonly maxMessageBytes: number;
+  /** What unfinished request bodies of one stream may hold, in bytes. */
+  readonly holdBytes: number;
+}
+
+export interface SidecarStreamOptions {
+  readonly call: MeshCall;
+  readonly stream: string;
+  readonly verifier: IdentityVerifier;
+  readonly handle: ExchangeHandler;
+  readonly limits: StreamLimits;
+  readonly pulse: PulseTimes;
+  /** Hello came. Returns the frame to answer with, or throws a refusal to end with. */
+  greet(hello: Hello, stream: SidecarStream): ReplicaFrame;
+  /** The stream is over, for whatever reason. Called once. */
+  over(stream: SidecarStream): void;
+  faulted(thrown: unknown): void;
+}
+
+/** A refusal of the whole stream, by gRPC status. */
+export class StreamRefused extends Error {
+  override readonly name = 'StreamRefused';
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.details);
+    this.refusal = refusal;
+  }
+}
+
+/** What metrics and tests read of a stream at the replica. */
+export interface StreamCounters {
+  readonly out: Readonly<OutboxCounters>;
+  readonly messagesIn: number;
+  readonly framesIn: number;
+  /** Frames for an exchange that was already over, and exchanges above a GoAway. */
+  readonly late: number;
+  /** Bytes of unfinished request bodies. */
+  readonly heldBytes: number;
+  readonly exchanges: number;
+  readonly credentials: number;
+}
+
+const DEPARTURES: Readonly<Record<number, Departure>> = {
+  [CancelReason.CANCELLED]: 'cancelled',
+  [CancelReason.DEADLINE]: 'deadline',
+  [CancelReason.SHUTDOWN]: 'shutdown',
+};
+
+type State = 'greeting' | 'open' | 'leaving' | 'over';
+
+/**
+ * One mesh stream at the replica. State: `greeting` until Hello, `open`, `leaving`
+ * after GoAway until the last exchange is over, `over`. A slow sidecar costs only
+ * itself: its answers wait in their lanes, bounded by `CUT_BYTES` each, its request
+ * bodies by credit.
+ */
+export class SidecarStream {
+  readonly outbox: Outbox<ReplicaFrame>;
+  peer: SidecarPeer;
+  readonly #options: SidecarStreamOptions;
+  readonly #call: MeshCall;
+  readonly #inflow: Inflow;
+  readonly #pulse: Pulse;
+  readonly #exchanges = new Map<number, ServedExchange>();
+  #credentials: CredentialRegistry | undefined;
+  #state: State = 'greeting';
+  #ending: NodeJS.Immediate | undefined;
+  #unwritten = 0;
+  #lastExchange = 0;
+  #messagesIn = 0;
+  #framesIn = 0;
+  #late = 0;
+
+  constructor(options: SidecarStreamOptions) {
+    this.#options = options;
+    this.#call = options.call;
+    this.peer = { node: '', virtualServer: '', stream: options.stream };
+    const { limits } = options;
+    this.outbox = new Outbox<ReplicaFrame>({
+      write: (frames) => this.#write(frames),
+      piece: (exchange, body, more) => ({ data: { exchange, body, more } }),
+    });
+    this.#inflow = new Inflow({
+      maxMessageBytes: limits.maxMessageBytes,
+      holdBytes: limits.holdBytes,
+      credit: (exchange, bytes) => this.outbox.control({ credit: { exchange, bytes } }),
+    });
+    this.#pulse = new Pulse({
+      ...options.pulse,
+      beat: () => this.outbox.flush(true),
+      silent: () => this.end({ code: status.DEADLINE_EXCEEDED, details: 'The sidecar fell silent.' }),
+      busy: () => this.#exchanges.size > 0,
+      tick: (now) => this.#tick(now),
+    });
+    this.#listen();
+  }
+
+  get counters(): StreamCounters {
+    return {
+      out: this.outbox.counters,
+      messagesIn: this.#messagesIn,
+      framesIn: this.#framesIn,
+      late: this.#late,
+      heldBytes: this.#inflow.held,
+      exchanges: this.#exchanges.size,
+      credentials: this.#credentials?.size ?? 0,
+    };
+  }
+
+  get greeted(): boolean {
+    return this.#state === 'open' || this.#state === 'leaving';
+  }
+
+  /** Ends the stream with a status; its exchanges are lost. */
+  end(refused: Refusal): void {
+    if (this.#state === 'over') return;
+    const { code, details, metadata } = refusal(refused);
+    this.#finish();
+    if (!this.#call.cancelled) this.#call.emit('error', { code, details, metadata });
+  }
+
+  /** Takes no more exchanges; ends when the open ones are over. */
+  goAway(reconnectAfterMs: number, reason: 'draining' | 'overloaded'): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'leaving';
+    this.outbox.control({ goAway: { lastExchange: this.#lastExchange, reconnectAfterMs, reason } });
+    this.#leaveWhenDone();
+  }
+
+  /** Sends a frame that concerns no exchange, such as SessionEnded. */
+  notify(frame: ReplicaFrame): void {
+    if (this.greeted) this.outbox.control(frame);
+  }
+
+  freed(exchange: ServedExchange): void {
+    this.#inflow.release(exchange);
+    if (this.#exchanges.get(exchange.exchange) === exchange) this.#exchanges.delete(exchange.exchange);
+    if (this.#state === 'leaving') this.#leaveWhenDone();
+  }
+
+  faulted(thrown: unknown): void {
+    this.#options.faulted(thrown);
+  }
+
+  #listen(): void {
+    const call = this.#call;
+    call.on('data', (message: ReceivedSidecarFrames) => this.#receive(message));
+    call.on('end', () => this.#halfClosed());
+    // After a client's cancel neither the write's callback nor `drain` comes: these two race them.
+    call.on('cancelled', () => this.#finish());
+    call.on('close', () => this.#finish());
+    call.on('error', () => this.#finish());
+  }
+
+  /** The sidecar sends no more: with nothing open the stream is over in peace. */
+  #halfClosed(): void {
+    if (this.#state === 'over') return;
+    if (this.#state === 'greeting') return this.end(VIOLATION);
+    this.#state = 'leaving';
+    this.#leaveWhenDone();
+  }
+
+  /** Ends the call once the last answer was handed to the transport. */
+  #leaveWhenDone(): void {
+    if (this.#state !== 'leaving' || this.#exchanges.size > 0 || this.#ending !== undefined) return;
+    this.#ending = setImmediate(() => {
+      this.#ending = undefined;
+      if (this.#state !== 'leaving' || this.#exchanges.size > 0) return;
+      this.outbox.flush();
+      // Otherwise something was written or is being written, and its callback comes back here.
+      if (!this.outbox.idle) return;
+      this.#finish();
+      this.#call.end();
+    });
+  }
+
+  #finish(): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    this.#pulse.stop();
+    this.outbox.stop();
+    this.#credentials?.close();
+    for (const exchange of [...this.#exchanges.values()]) exchange.depart('lost');
+    this.#options.over(this);
+  }
+
+  #write(frames: ReplicaFrame[]): boolean {
+    this.#pulse.spoke();
+    this.#unwritten += 1;
+    this.#call.write({ frames }, this.#written);
+    return this.#unwritten < MAX_UNWRITTEN;
+  }
+
+  readonly #written = (): void => {
+    this.#unwritten -= 1;
+    this.outbox.resume();
+    this.#leaveWhenDone();
+  };
+
+  #receive(message: ReceivedSidecarFrames): void {
+    if (this.#state === 'over') return;
+    this.#pulse.heard();
+    this.#messagesIn += 1;
+    this.#framesIn += message.frames.length;
+    try {
+      for (const frame of message.frames) {
+        if (!this.#take(frame)) return this.end(VIOLATION);
+      }
+    } catch (thrown) {
+      if (thrown instanceof WindowExceeded) {
+        return this.end({
+          code: status.RESOURCE_EXHAUSTED,
+          details: 'More was sent than there was credit for.',
+        });
+      }
+      if (thrown instanceof StreamRefused) return this.end(thrown.refusal);
+      this.faulted(thrown);
+      this.end({ code: status.INTERNAL, details: 'The replica failed to read the stream.' });
+    }
+  }
+
+  /** One frame, the frequent ones first. False: a violation. One of a newer peer is nothing. */
+  #take(frame: ReceivedSidecarFrame): boolean {
+    if (this.#state === 'greeting') return frame.hello !== null && this.#greet(frame.hello);
+    if (frame.open !== null) return this.#open(frame.open);
+    if (frame.data !== null) this.#data(frame.data);
+    else if (frame.credit !== null) this.#find(frame.credit.exchange)?.credit(frame.credit.bytes);
+    else if (frame.cancel !== null) this.#cancel(frame.cancel);
+    else if (frame.detach !== null) this.#find(frame.detach.exchange)?.depart('detached');
+    else if (frame.credential !== null) return this.#credential(frame.credential);
+    else if (frame.forget !== null) this.#credentials?.forget(frame.forget.id);
+    return frame.hello === null;
+  }
+
+  #greet(hello: Hello): boolean {
+    const { node, virtualServer } = hello;
+    if (node === '') return false;
+    this.peer = { node, virtualServer: virtualServer || 'default', stream: this.peer.stream };
+    const welcome = this.#options.greet(hello, this);
+    this.#credentials = new CredentialRegistry({
+      node,
+      verifier: this.#options.verifier,
+      maxCredentials: this.#options.limits.credentials,
+      send: (frame) => this.outbox.control(frame),
+      admitted: (exchange) => exchange.dispatch(this.#options.handle),
+    });
+    this.#state = 'open';
+    this.outbox.control(welcome);
+    return true;
+  }
+
+  #open(open: Open): boolean {
+    if (this.#state === 'leaving') {
+      this.#late += 1;
+      return true;
+    }
+    if (open.exchange <= this.#lastExchange) return false;
+    this.#lastExchange = open.exchange;
+    const kind = kindOf(open);
+    if (kind === undefined) {
+      this.#refuse(
+        open.exchange,
+        new MeshError('invalid_request', 'This kind of exchange is not known here.'),
+      );
+    } else if (this.#exchanges.size >= this.#options.limits.exchanges) {
+      const detail = 'Too many requests are open at once.';
+      this.#refuse(open.exchange, new MeshError('rate_limited', detail, { retryAfterMs: RETRY_AFTER_MS }));
+    } else {
+      const timed = open.more || open.deadlineMs > 0;
+      const exchange = new ServedExchange(open, kind, { stream: this, now: timed ? performance.now() : 0 });
+      this.#exchanges.set(open.exchange, exchange);
+      this.#pulse.start();
+      this.#body(exchange, open.body, open.more);
+    }
+    return true;
+  }
+
+  /** Fails an exchange that was never made. */
+  #refuse(exchange: number, error: MeshError): void {
+    this.outbox.control({ failure: failureOf(exchange, error) });
+  }
+
+  #data(data: Data): void {
+    const exchange = this.#find(data.exchange);
+    if (exchange === undefined) return;
+    if (exchange.receiving) this.#body(exchange, data.body, data.more);
+    else this.#late += 1;
+  }
+
+  #body(exchange: ServedExchange, body: Uint8Array, more: boolean): void {
+    try {
+      const pieces = this.#inflow.take(exchange, body, more);
+      if (pieces === undefined) exchange.heardAt = performance.now();
+      else exchange.complete(toBuffer(pieces));
+    } catch (thrown) {
+      if (!(thrown instanceof MessageTooLong)) throw thrown;
+      return exchange.fail(
+        new MeshError('message_too_large', 'The message is longer than the mesh carries.'),
+      );
+    }
+    if (!exchange.receiving) this.#credentials?.admit(exchange);
+  }
+
+  #cancel(cancel: Cancel): void {
+    this.#find(cancel.exchange)?.depart(DEPARTURES[cancel.reason] ?? 'cancelled');
+  }
+
+  #credential({ id, authorization }: Credential): boolean {
+    return this.#credentials?.add(id, authorization) ?? false;
+  }
+
+  #find(id: number): ServedExchange | undefined {
+    const exchange = this.#exchanges.get(id);
+    if (exchange === undefined) this.#late += 1;
+    return exchange;
+  }
+
+  #tick(now: number): void {
+    for (const exchange of this.#exchanges.values()) {
+      if (now >= exchange.deadlineAt) exchange.expire();
+      else if (exchange.stalledAt > 0 && now - exchange.stalledAt > CUT_MS) exchange.cut();
+      else if (exchange.receiving && now - exchange.heardAt > CUT_MS) {
+        exchange.fail(new MeshError('invalid_request', 'The message did not arrive in time.'));
+      }
+    }
+  }
+}
+
+const VIOLATION: Refusal = {
+  code: status.INVALID_ARGUMENT,
+  details: 'This breaks the protocol of the mesh stream.',
+};
+/** What an exchange beyond the cap is told to wait, in milliseconds. */
+const RETRY_AFTER_MS = 1_000;
+
+function toBuffer(pieces: readonly Uint8Array[]): Buffer {
+  const [first] = pieces;
+  if (first === undefined || pieces.length > 1) return Buffer.concat(pieces);
+  const piece = unpinned(first);
+  return Buffer.isBuffer(piece) ? piece : Buffer.from(piece);
+}

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+/**
+ * Services whose speed does not matter are read from the proto files at start.
+ * The sidecar does not import this file: the loader is a third of its memory.
+ */
+
+/** The service of this full name, from a file below `proto/`. Throws when either is missing. */
+export function loadService(file: string, name: string): ServiceDefinition {
+  const root = protoFolder(import.meta.dirname);
+  const definition = loadSync(join(root, file), {
+    includeDirs: [root],
+    keepCase: false,
+    longs: Number,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  })[name];
+  if (definition === undefined || 'format' in definition) throw new Error(`${file} has no service ${name}`);
+  return definition;
+}
+
+/** The program runs from its sources or from a bundle; `proto` is beside or above either. */
+function protoFolder(from: string): string {
+  const folder = join(from, 'proto');
+  if (existsSync(join(folder, 'outrigger'))) return folder;
+  const above = dirname(from);
+  if (above === from) throw new Error('the folder proto is missing from this installation');
+  return protoFolder(above);
+}

@@ -1,0 +1,156 @@
+import { MeshError } from '../../shared/errors.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
+import type { AnswerSink, ExchangeHandle, ExchangeRequest } from './exchange.ts';
+import { type LossVerdict, lossRule } from './loss-rule.ts';
+import type { StreamExchange } from './stream-exchange.ts';
+
+/** What an exchange needs of the client that made it. */
+export interface ExchangeOwner {
+  /** Takes it out of those that wait for a stream. */
+  unwait(exchange: ClientExchange): void;
+}
+
+/**
+ * One exchange as the edge sees it, across streams: it may be sent again after a
+ * loss or under a new credential id, and its sink sees one answer all the same.
+ */
+export class ClientExchange implements ExchangeHandle {
+  readonly request: ExchangeRequest;
+  /** On the monotonic clock, in milliseconds; Infinity: none. */
+  readonly deadlineAt: number;
+  /** Where it is on the wire; undefined while it waits for a stream, and at its end. */
+  attempt: StreamExchange | undefined = undefined;
+  /** The client is gone; it is sent all the same. */
+  detached = false;
+  /** How often its credential was unknown to a replica. */
+  unknown = 0;
+  /** Whether it was sent before and comes again. */
+  again = false;
+  /** When it gives up waiting for a stream, on the monotonic clock. */
+  waitsUntil = 0;
+  readonly #owner: ExchangeOwner;
+  readonly #sink: AnswerSink;
+  #done = false;
+  #streaming = false;
+  #lastEventId: string | undefined;
+
+  constructor(
+    request: ExchangeRequest,
+    sink: AnswerSink,
+    options: { owner: ExchangeOwner; deadlineAt: number },
+  ) {
+    this.request = request;
+    this.#sink = sink;
+    this.#owner = options.owner;
+    this.deadlineAt = options.deadlineAt;
+    this.#lastEventId = request.lastEventId;
+  }
+
+  /** Whether its sink has been told everything, or wants nothing any more. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Where a stream is to go on: the last event id that reached the sink. */
+  get lastEventId(): string | undefined {
+    return this.#lastEventId;
+  }
+
+  cancel(reason: 'cancelled' | 'deadline' | 'shutdown'): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#owner.unwait(this);
+    this.attempt?.cancel(reason);
+  }
+
+  detach(): void {
+    if (this.#done) return;
+    this.#done = this.detached = true;
+    this.attempt?.detach();
+  }
+
+  resume(): void {
+    this.attempt?.resume();
+  }
+
+  json(pieces: readonly Uint8Array[], sessionId: string | undefined): void {
+    if (this.#done) return;
+    this.#done = true;
+    if (!this.#streaming) return this.#sink.json(pieces, sessionId);
+    this.#sink.event(pieces, undefined, undefined);
+    this.#sink.end();
+  }
+
+  accepted(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#sink.accepted();
+  }
+
+  stream(): void {
+    if (this.#done || this.#streaming) return;
+    this.#streaming = true;
+    this.#sink.stream();
+  }
+
+  event(pieces: readonly Uint8Array[], eventId: string | undefined, retryMs: number | undefined): boolean {
+    if (this.#done) return true;
+    if (eventId !== undefined) this.#lastEventId = eventId;
+    return this.#sink.event(pieces, eventId, retryMs);
+  }
+
+  end(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#sink.end();
+  }
+
+  fail(error: MeshError): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#sink.fail(error);
+  }
+
+  /** Its stream is lost, or a GoAway refused it. */
+  verdict(lost: { written: boolean; refused: boolean; replaySafeTools: ReadonlySet<string> }): LossVerdict {
+    const { kind, scanned } = this.request;
+    return lossRule({ ...lost, kind, message: scanned?.kind, method: scanned?.method, tool: this.#tool() });
+  }
+
+  /** Whether this message belongs to the other's exchange: a cancellation by the request's id, a response by its session. */
+  belongsTo(other: ClientExchange): boolean {
+    const { scanned, body, sessionId } = this.request;
+    const { scanned: theirs, body: theirBody, sessionId: theirSession } = other.request;
+    if (sessionId === undefined || sessionId !== theirSession) return false;
+    if (scanned?.kind === 'response') return other.#streaming;
+    if (scanned?.requestId === undefined || theirs?.id === undefined) return false;
+    if (body === undefined || theirBody === undefined) return false;
+    return slice(body, scanned.requestId).equals(slice(theirBody, theirs.id));
+  }
+
+  /** Whether it may belong to another exchange at all. */
+  get follows(): boolean {
+    const { scanned } = this.request;
+    return scanned?.kind === 'response' || scanned?.method === 'notifications/cancelled';
+  }
+
+  #tool(): string | undefined {
+    const { scanned, body } = this.request;
+    if (scanned?.method !== 'tools/call' || scanned.name === undefined || body === undefined)
+      return undefined;
+    try {
+      const name: unknown = JSON.parse(slice(body, scanned.name).toString('utf8'));
+      return typeof name === 'string' ? name : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** What is said of an exchange that the loss rule does not send again. */
+export function outcomeUnknown(): MeshError {
+  return new MeshError(
+    'outcome_unknown',
+    'The connection to the control plane was lost while this request ran; whether it took effect is not known.',
+  );
+}
