@@ -14,8 +14,8 @@ const MASK = '[masked]';
 /** Longer texts are cut before they are searched; what is shown is shorter still, so no half of a secret is at its end. */
 const SEARCHED = 65_536;
 const SHOWN = 8_192;
-/** Shorter values would mask ordinary words. */
-const SHORTEST_SECRET = 6;
+/** Shorter values are ordinary words. */
+const SHORTEST_SECRET = 8;
 
 const SCHEME = /\b(bearer|basic|dpop|negotiate|digest)((?:\s|%20|\+)+)[^\s"'`,;<>]+/gi;
 const NAMED =

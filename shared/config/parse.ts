@@ -122,7 +122,13 @@ function validate<Schema extends v.GenericSchema>(schema: Schema, input: unknown
       (each) => each.expected === 'never' && each.type === 'strict_object',
     );
     const told = unknown.length > 0 ? unknown : result.issues;
-    for (const issue of told) problems.push({ path: pathOf(issue), message: issue.message });
+    for (const issue of told) {
+      const path = pathOf(issue);
+      // A text that could not be expanded is its own problem, not also one of what is left of it.
+      if (!problems.some((each) => showPath(each.path) === showPath(path))) {
+        problems.push({ path, message: issue.message });
+      }
+    }
     if (unknown.length === 0) return undefined;
     for (const issue of unknown) remove(input, pathOf(issue));
   }

@@ -6,7 +6,7 @@ export function suggest(word: string, known: readonly string[]): string | undefi
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < nearest) [best, nearest] = [candidate, distance];
   }
-  return best;
+  return best ?? known.find((each) => each.length >= 3 && (word.startsWith(each) || each.startsWith(word)));
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
