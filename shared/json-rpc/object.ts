@@ -6,6 +6,7 @@ import { type Fields, found, Walker } from './walker.ts';
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
+const QUOTE = 0x22;
 
 /** Whether the value that begins here is an object. */
 export function isObject(bytes: Buffer, span: Span): boolean {
@@ -17,18 +18,31 @@ export function isArray(bytes: Buffer, span: Span): boolean {
   return bytes[span.start] === OPEN_BRACKET;
 }
 
+/** Whether the value that begins here is a string. */
+export function isString(bytes: Buffer, span: Span): boolean {
+  return bytes[span.start] === QUOTE;
+}
+
 /**
  * The spans of some fields of an object, in the order of their names. Throws
  * `JsonRpcFault` (-32600) when a field occurs twice or in another case.
  */
 export function readFields(bytes: Buffer, object: Span, wanted: Fields): (Span | undefined)[] {
+  const { spans, refusal } = walk(bytes, object, wanted);
+  if (refusal === undefined) return spans;
+  throw new JsonRpcFault(-32600, `The member "${refusal}" occurs twice, or in another case.`);
+}
+
+/** The same for fields on whose reading nothing depends: of two the last counts, other cases are other names. */
+export function peekFields(bytes: Buffer, object: Span, wanted: Fields): (Span | undefined)[] {
+  return walk(bytes, object, wanted).spans;
+}
+
+function walk(bytes: Buffer, object: Span, wanted: Fields) {
   const findings = new Array<number>(2 * wanted.names.length).fill(0);
   const walker = new Walker(bytes, findings);
   walker.fields(object.start, 1, wanted);
-  if (walker.refusal !== undefined) {
-    throw new JsonRpcFault(-32600, `The member "${walker.refusal}" occurs twice, or in another case.`);
-  }
-  return wanted.names.map((_, slot) => found(findings, slot));
+  return { spans: wanted.names.map((_, slot) => found(findings, slot)), refusal: walker.refusal };
 }
 
 /** The spans of an array's elements. */

@@ -1,0 +1,21 @@
+import type { Span } from '../../shared/json-rpc/message.ts';
+
+/** What a virtual server merges; each is the name of the member that holds the items in a list result. */
+export const KINDS = ['tools', 'resources', 'resourceTemplates', 'prompts'] as const;
+
+export type ListKind = (typeof KINDS)[number];
+
+/** One definition as its backend gave it. Equal items are the same object in one process. */
+export interface Item {
+  /** Verbatim. */
+  readonly bytes: Buffer;
+  /** SHA-256 of the bytes, base64url. */
+  readonly hash: string;
+  /** The decoded name, URI or URI template by which the backend knows it. */
+  readonly key: string;
+  /** Where the raw key lies in the bytes. */
+  readonly keySpan: Span;
+}
+
+/** The last known items of a backend. A kind that has never been read is absent, and that is not the same as empty. */
+export type BackendItems = Readonly<Partial<Record<ListKind, readonly Item[]>>>;
