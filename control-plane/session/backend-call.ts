@@ -95,6 +95,7 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
   }
   const obtained = link.credential(caller, signal);
   const credential = obtained instanceof Promise ? await obtained : obtained;
+  if (!session.leaseValid && session.state !== 'starting') await confirm(session);
   const id = link.nextRequestId();
   const { requestMs, humanPacedMs } = env.timeouts(link.name);
   plan.onSend?.({ backend, id, credential });
@@ -124,6 +125,12 @@ async function connect(session: LiveSession, link: BackendLink, caller: Caller):
   await session.saved();
   if (session.state !== 'live') throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
   return backend;
+}
+
+/** Opening a backend session, obtaining a credential or a first attempt took its time: the session may be another replica's by now, or gone. */
+async function confirm(session: LiveSession): Promise<void> {
+  if (session.state === 'live') await session.touch();
+  if (session.state !== 'live') throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
 }
 
 /** What a fault at a backend is to the client. Its own credential's refusal is said; nobody else's is tried. */

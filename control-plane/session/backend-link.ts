@@ -19,11 +19,13 @@ export interface LinkOptions extends ReachableBackend {
   /** Below all request ids of this owner: replicas that serve one backend session after another must not reuse ids. */
   readonly requestIdBase: number;
   readonly hint: BackendHint | undefined;
+  /** Another owner has served the session before. */
+  readonly restored: boolean;
   /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
   readonly prepare: (session: BackendSession, credential: CredentialHeaders) => Promise<void>;
   readonly onOpened: (link: BackendLink) => void;
   readonly onMessage: (link: BackendLink, message: Message) => void;
-  readonly onLost: (link: BackendLink) => void;
+  readonly onLost: () => void;
 }
 
 /** Far more requests than one owner of a session can have open together. */
@@ -63,7 +65,8 @@ export class BackendLink {
   constructor(options: LinkOptions) {
     this.name = options.backend.name;
     this.#options = options;
-    this.#had = options.hint !== undefined;
+    // What cannot be resumed leaves no hint; in a restored session it has been there all the same.
+    this.#had = options.hint !== undefined || (options.restored && !options.backend.resumable);
     this.#state = this.#resume(options.hint) ?? { kind: 'closed', fault: undefined, since: options.clock.now() };
   }
 
@@ -121,7 +124,8 @@ export class BackendLink {
         case 'opening': {
           const { flight } = this.#state;
           try {
-            return await flight.session;
+            // What became of it is the link's state: opened, or ended meanwhile.
+            await flight.session;
           } catch (thrown) {
             const own = flight.leader === caller || led;
             if (own || !isLeadersOwn(thrown)) throw thrown;
@@ -135,8 +139,8 @@ export class BackendLink {
   lost(session: BackendSession, fault: BackendFault): void {
     if (this.#state.kind !== 'open' || this.#state.session !== session) return;
     this.#close(fault);
-    void session.close({ terminate: false });
-    this.#options.onLost(this);
+    void session.close({ terminate: false }).catch(ignore);
+    this.#options.onLost();
   }
 
   /** Ends the link for good; what is being opened is abandoned. */
@@ -194,18 +198,17 @@ export class BackendLink {
     const life = caller.kind === 'identified' ? caller.expiresAt - clock.now() : Number.POSITIVE_INFINITY;
     const timeoutMs = Math.min(initializeTimeoutMs, life);
     // A caller whose token has expired is no longer live; nothing is asked in its name.
-    if (timeoutMs <= 0) throw new BackendFault('unauthorized', 'the credential has expired', { executed: 'no' });
+    if (timeoutMs <= 0) throw expired();
     let opened: BackendSession | undefined;
-    const session = await backend.open({
-      initializeParams,
-      credential,
-      events: this.#events(() => opened),
-      timeoutMs,
-      signal,
-    });
-    opened = session;
-    if (this.#had) await prepare(session, credential);
-    return session;
+    const events = this.#events(() => opened);
+    try {
+      opened = await backend.open({ initializeParams, credential, events, timeoutMs, signal });
+    } catch (thrown) {
+      if (timeoutMs === life && isTimeout(thrown)) throw expired(thrown);
+      throw thrown;
+    }
+    await prepare(opened, credential);
+    return opened;
   }
 
   #events(current: () => BackendSession | undefined) {
@@ -224,7 +227,9 @@ export class BackendLink {
 
   async #release(session: BackendSession, how: LinkEnd): Promise<void> {
     const credential = how.kind === 'terminate' ? await this.#farewell(how.caller) : undefined;
-    await session.close(credential === undefined ? { terminate: false } : { terminate: true, credential });
+    const ending = session.close(credential === undefined ? { terminate: false } : { terminate: true, credential });
+    // It ends here in any case; whether the backend heard of it changes nothing.
+    await ending.catch(ignore);
   }
 
   /** The credential for a DELETE: the live caller's, or one that needs no caller. Without either the backend is told nothing. */
@@ -244,6 +249,17 @@ function isLeadersOwn(thrown: unknown): boolean {
   const kind = thrown instanceof BackendFault ? thrown.kind : undefined;
   return kind === undefined || kind === 'unauthorized' || kind === 'forbidden';
 }
+
+function isTimeout(thrown: unknown): boolean {
+  return thrown instanceof BackendFault && thrown.kind === 'timeout';
+}
+
+/** The leader's token ended before its handshake did: another caller's may last. */
+function expired(cause?: unknown): BackendFault {
+  return new BackendFault('unauthorized', 'the credential has expired', { executed: 'no', cause });
+}
+
+function ignore(): void {}
 
 function asFault(thrown: unknown): BackendFault {
   if (thrown instanceof BackendFault) return thrown;

@@ -44,6 +44,10 @@ export class ClientStream {
   readonly #options: ClientStreamOptions;
   #phase: 'waiting' | 'streaming' | 'done' = 'waiting';
   #reply: ReplySink | undefined;
+  /** Resumes, and waits for what the log has. */
+  #joining: ReplySink | undefined;
+  /** The reader holds an id from which it can resume. */
+  #resumable = false;
   #owed: number;
   #seq = 0;
   /** Numbered, not yet in the log. */
@@ -123,6 +127,7 @@ export class ClientStream {
       return;
     }
     this.#reply?.event(pieces);
+    this.#joining?.fail(error);
     this.#finish();
   }
 
@@ -131,13 +136,14 @@ export class ClientStream {
     this.#owed -= 1;
     if (this.#owed > 0 || this.#phase === 'done') return;
     this.start();
-    this.#finish();
+    this.#settle();
   }
 
-  /** The backend closed its own stream and asked to be resumed: so does the mesh. The answer comes into the log. */
+  /** The backend closed its own stream and asked to be resumed: so does the mesh, where its reader can. The answer comes into the log. */
   poll(retryMs: number): void {
     this.start(retryMs);
     this.#afterLogged(() => {
+      if (!this.#options.priming || !this.#resumable) return;
       this.#reply?.end(retryMs);
       this.#reply = undefined;
     });
@@ -148,6 +154,8 @@ export class ClientStream {
     this.#reply = undefined;
     this.#held = false;
     if (this.#phase === 'waiting' && this.#owed === 0) this.#options.onDone(this);
+    this.#send();
+    this.#settle();
   }
 
   /** The reader caught up. */
@@ -165,15 +173,42 @@ export class ClientStream {
 
   /** A reader resumes after `seq`: an older reader of this stream ends, and nothing is doubled or lost between log and live. */
   async attach(reply: ReplySink, seq: number): Promise<void> {
+    this.start();
     this.#reply?.end();
     this.#reply = undefined;
-    const { events, dropped } = await this.#options.log.read(this.id);
+    this.#joining?.end();
+    // From here on nothing is let go: what is logged while the log is read may not be in what it gives.
+    this.#joining = reply;
+    let events: readonly LoggedEvent[];
+    try {
+      events = await this.#options.log.read(this.id);
+    } catch (thrown) {
+      if (this.#joining === reply) this.#join(undefined);
+      throw thrown;
+    }
+    if (this.#joining !== reply) return;
     reply.stream();
-    const last = replay(reply, { id: this.id, epoch: this.#options.epoch, after: seq, events, dropped });
+    const last = replay(reply, { id: this.id, epoch: this.#options.epoch, after: seq, events: this.#withUnlogged(events) });
     this.#unsent = this.#unsent.filter(({ entry }) => entry.seq > last);
+    this.#resumable = true;
+    this.#join(reply);
+  }
+
+  #join(reply: ReplySink | undefined): void {
+    this.#joining = undefined;
     this.#held = false;
     this.#reply = reply;
     this.#send();
+    this.#settle();
+  }
+
+  /** What the log gave, with what it refused to take in its place. */
+  #withUnlogged(events: readonly LoggedEvent[]): readonly ReplayedEvent[] {
+    const last = events.at(-1)?.seq ?? 0;
+    const stored = new Set(events.map(({ seq }) => seq));
+    const refused = this.#unsent.filter(({ entry: { seq }, logged }) => !logged && seq < last && !stored.has(seq));
+    const unlogged = refused.map(({ entry }) => ({ ...toEvent(entry), unlogged: true as const }));
+    return unlogged.length === 0 ? events : [...events, ...unlogged].sort((a, b) => a.seq - b.seq);
   }
 
   #fail(error: MeshError): void {
@@ -210,6 +245,7 @@ export class ClientStream {
   }
 
   #send(): void {
+    if (this.#joining !== undefined) return;
     const reply = this.#reply;
     if (reply === undefined || reply.closed) {
       this.#keepUnlogged();
@@ -226,14 +262,16 @@ export class ClientStream {
 
   #deliver(reply: ReplySink, entry: Entry, logged: boolean): boolean {
     const eventId = logged ? this.#eventId(entry.seq) : undefined;
+    this.#resumable ||= logged;
     if (!this.#isOpening(entry)) return reply.event(entry.pieces, eventId);
     return eventId === undefined || reply.event([], eventId, retryOf(entry.pieces));
   }
 
   /** Nobody reads: what the log has can be fetched from there, only the rest must wait here. */
   #keepUnlogged(): void {
-    this.#unsent = this.#unsent.filter(({ logged }) => !logged);
-    this.#waitingBytes = this.#unsent.reduce((sum, { entry }) => sum + entry.bytes, 0);
+    this.#unsent = this.#unsent.filter(({ entry, logged }) => !logged && !this.#isOpening(entry));
+    const waiting = [...this.#unsent.map(({ entry }) => entry), ...this.#unlogged];
+    this.#waitingBytes = waiting.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   #isOpening(entry: Entry): boolean {
@@ -252,7 +290,7 @@ export class ClientStream {
   #whenIdle: (() => void)[] = [];
 
   #settle(): void {
-    if (this.#logging || this.#unlogged.length > 0) return;
+    if (this.#logging || this.#unlogged.length > 0 || this.#joining !== undefined) return;
     for (const run of this.#whenIdle.splice(0)) run();
     const answered = this.#options.owes > 0 && this.#owed <= 0;
     if (answered && this.#unsent.length === 0 && this.#phase === 'streaming') this.#finish();
@@ -262,6 +300,8 @@ export class ClientStream {
     this.#phase = 'done';
     this.#reply?.end();
     this.#reply = undefined;
+    this.#joining?.end();
+    this.#joining = undefined;
     this.#options.onDone(this);
   }
 }
@@ -280,12 +320,14 @@ function parseOpening(data: Buffer): { ids: string[]; retryMs: number } {
   return JSON.parse(data.toString('utf8')) as { ids: string[]; retryMs: number };
 }
 
+/** An event that a stream gives again; without an id where the log does not have it. */
+type ReplayedEvent = LoggedEvent & { readonly unlogged?: true };
+
 export interface Replay {
   readonly id: string;
   readonly epoch: number;
   readonly after: number;
-  readonly events: readonly LoggedEvent[];
-  readonly dropped: number;
+  readonly events: readonly ReplayedEvent[];
 }
 
 /** Writes the later events of a stream to its reader and returns the last number that it now has. */
@@ -294,7 +336,8 @@ export function replay(reply: ReplySink, stream: Replay): number {
   for (const event of stream.events) {
     if (event.seq <= stream.after || isOpening(event)) continue;
     if (event.seq > last + 1) reply.event([gapNotice(event.seq - last - 1)]);
-    reply.event([event.data], formatEventId({ stream: stream.id, epoch: stream.epoch, seq: event.seq }));
+    const eventId = formatEventId({ stream: stream.id, epoch: stream.epoch, seq: event.seq });
+    reply.event([event.data], event.unlogged ? undefined : eventId);
     last = event.seq;
   }
   return last;

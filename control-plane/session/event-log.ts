@@ -49,7 +49,7 @@ export class EventLog {
   }
 
   /** The whole stream as it is stored, in order. Rejects with `store_unavailable`. */
-  async read(stream: string): Promise<{ readonly events: readonly LoggedEvent[]; readonly dropped: number }> {
+  async read(stream: string): Promise<readonly LoggedEvent[]> {
     const { store, key, keys } = this.#options;
     const page = await store.readEvents({ key, stream, after: 0 });
     const events: LoggedEvent[] = [];
@@ -57,7 +57,7 @@ export class EventLog {
       const plain = unseal(keys, data, `${stream}.${seq}`);
       if (plain !== undefined) events.push({ seq, data: plain, answer });
     }
-    return { events, dropped: page.dropped };
+    return events;
   }
 }
 

@@ -149,16 +149,16 @@ export class Listening {
 
   /** A stream that is not in this replica's memory: what the log has of it, and an honest end for what was lost with its replica. */
   async #replay(session: LiveSession, exchange: Exchange, after: { stream: string; epoch: number; seq: number }): Promise<void> {
-    const { events, dropped } = await session.events.read(after.stream);
+    const events = await session.events.read(after.stream);
     if (events.length === 0) throw new MeshError('invalid_request', 'This stream is not kept any more.');
     const { reply } = exchange;
     if (after.stream.startsWith('g')) {
       this.#listen(session, exchange);
-      replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events, dropped });
+      replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events });
       return;
     }
     reply.stream();
-    replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events, dropped });
+    replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events });
     for (const id of owedRequests(events)) reply.event(this.#options.lostAnswer(id));
     reply.end();
   }

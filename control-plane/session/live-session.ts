@@ -48,7 +48,6 @@ export interface SessionEnvironment {
 export interface SessionHandlers {
   backendMessage(session: LiveSession, link: BackendLink, message: Message): void;
   backendOpened(session: LiveSession, link: BackendLink): void;
-  backendLost(session: LiveSession, link: BackendLink): void;
   /** Replays level and subscriptions to a backend session that was made afresh. Never rejects. */
   prepareBackend(session: LiveSession, target: { backend: BackendSession; name: string; credential: CredentialHeaders }): Promise<void>;
   /** The session left this replica's memory; what it still owes is to be answered. */
@@ -170,7 +169,8 @@ export class LiveSession {
   async publish(witness: { id: string; binding: string }): Promise<void> {
     const { store, replica, crypto, limits, clock } = this.#env;
     const asked = clock.now();
-    const outcome = await store.create({
+    this.#dirty = false;
+    const record = {
       key: this.key,
       owner: replica,
       idleTtlMs: limits.sessionIdleMs,
@@ -180,11 +180,13 @@ export class LiveSession {
       summary: this.#sealedSummary(),
       body: this.#sealedBody(),
       witness,
-      writeId: randomUUID(),
-    });
+    };
+    const outcome = await retrying((writeId) => store.create({ ...record, writeId }));
     if (outcome.kind === 'exists') throw new MeshError('internal', 'The session could not be created.');
     this.#adopt(outcome.header, asked);
     this.#move('published');
+    // A backend that opened while the record was written is not in it.
+    if (this.#dirty) this.save();
   }
 
   /** Slides the idle expiry and renews the lease, or learns that the session is another's or gone. Rejects with `store_unavailable`. */
@@ -212,8 +214,9 @@ export class LiveSession {
     if (this.#state === 'live') this.#saving ??= this.#saveAll();
   }
 
-  /** Resolves when the last `save` has been written, or rejects when it has not been. */
+  /** Resolves when everything is written, which it tries once more, or rejects with `store_unavailable`. */
   async saved(): Promise<void> {
+    if (this.#dirty && this.#saving === undefined) this.save();
     await this.#saving;
     if (this.#dirty && this.#state === 'live') throw storeUnavailable();
   }
@@ -274,10 +277,12 @@ export class LiveSession {
 
   async #saveAll(): Promise<void> {
     try {
-      for (let attempt = 0; this.#dirty && this.#state === 'live' && attempt < SAVE_ATTEMPTS; attempt += 1) {
+      for (let conflicts = 0; this.#dirty && this.#state === 'live' && conflicts < SAVE_ATTEMPTS; ) {
         this.#dirty = false;
         const asked = this.#env.clock.now();
-        this.#saw(await retrying((writeId) => this.#write(writeId)), asked);
+        const outcome = await retrying((writeId) => this.#write(writeId));
+        this.#saw(outcome, asked);
+        conflicts = outcome.kind === 'conflict' ? conflicts + 1 : 0;
       }
     } catch {
       // Store failures are counted where they happen; the change stays to be saved.
@@ -338,16 +343,14 @@ export class LiveSession {
       initializeParams,
       requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
       hint: this.#body.hints[name],
+      restored: this.#header.epoch > UNBORN.epoch,
       prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
       onOpened: (opened) => {
         this.save();
         handlers.backendOpened(this, opened);
       },
       onMessage: (from, message) => handlers.backendMessage(this, from, message),
-      onLost: (from) => {
-        this.save();
-        handlers.backendLost(this, from);
-      },
+      onLost: () => this.save(),
     });
     return [[name, link]];
   }

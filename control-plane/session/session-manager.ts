@@ -105,8 +105,8 @@ export class SessionManager {
    * for a bound session), `session_busy`, `store_unavailable` or `rate_limited`.
    */
   async acquire(caller: Caller, sessionId: string): Promise<LiveSession> {
-    const live = this.#live.get(sessionId);
-    if (live !== undefined && live.bindingKey === caller.bindingKey) {
+    const live = this.#own(caller, sessionId);
+    if (live !== undefined) {
       if (!live.leaseValid) await live.touch();
       else if (live.leaseAging) void live.touch().catch(ignore);
       if (live.leaseValid) {
@@ -125,14 +125,17 @@ export class SessionManager {
     const id = parseSessionId(sessionId);
     if (id === undefined) throw notFound();
     await this.#flights.get(flightKey(caller, id))?.catch(ignore);
-    const live = this.#live.get(sessionId);
-    const own = live !== undefined && live.bindingKey === caller.bindingKey && live.state === 'live';
-    const session = own ? live : await this.#restorer.peek(caller, id);
+    const live = this.#own(caller, sessionId);
+    // Where another replica has taken it over, the record knows the newer backend sessions.
+    if (live !== undefined && !live.leaseValid) await live.touch();
+    const session = this.#own(caller, sessionId) ?? (await this.#restorer.peek(caller, id));
     if (session === undefined || !(await this.#env.store.close(session.key))) {
+      this.#own(caller, sessionId)?.close(undefined);
       await this.#miss(caller, id);
       return;
     }
-    session.close(caller);
+    // A restore may have come in between; what it made is the newest.
+    (this.#own(caller, sessionId) ?? session).close(caller);
     this.#options.onEnded(sessionId);
   }
 
@@ -140,6 +143,7 @@ export class SessionManager {
   async stop(): Promise<void> {
     this.#stopTicking();
     this.#stopWatching();
+    await Promise.allSettled(this.#flights.values());
     const sessions = [...this.#live.values()];
     await Promise.allSettled(sessions.map((session) => session.saved()));
     for (const session of sessions) session.evict();
@@ -155,7 +159,14 @@ export class SessionManager {
     }
   }
 
+  #own(caller: Caller, sessionId: string): LiveSession | undefined {
+    const live = this.#live.get(sessionId);
+    return live?.bindingKey === caller.bindingKey && live.state === 'live' ? live : undefined;
+  }
+
   #keep(session: LiveSession): void {
+    // An owner too slow to renew its lease was taken over by its own replica.
+    this.#live.get(session.id.text)?.fence();
     this.#live.set(session.id.text, session);
     this.#byRecord.set(session.key.name, session);
     if (this.#live.size > this.#options.limits.liveSessions) setImmediate(() => this.#evict());
@@ -218,19 +229,24 @@ export class SessionManager {
     const excess = sessions.length + 1 - this.#options.limits.sessionsPerPrincipal;
     if (excess <= 0) return;
     const now = await store.now();
-    const idle = sessions.filter(({ name, touchedAt }) => this.#isIdle(name, now - touchedAt)).slice(0, excess);
+    const idle: string[] = [];
+    for (const { name, touchedAt } of sessions) {
+      if (idle.length < excess && (await this.#isIdle(name, now - touchedAt))) idle.push(name);
+    }
     if (idle.length < excess) throw tooMany();
     await Promise.all(
-      idle.map(async ({ name }) => {
+      idle.map(async (name) => {
         await store.close({ principal, name });
         this.#byRecord.get(name)?.close(caller);
       }),
     );
   }
 
-  #isIdle(name: string, untouchedMs: number): boolean {
+  async #isIdle(name: string, untouchedMs: number): Promise<boolean> {
     const live = this.#byRecord.get(name);
-    return live === undefined ? untouchedMs > RECENTLY_MS : !live.busy;
+    // Another replica may serve it by now.
+    if (live !== undefined && !live.leaseValid) await live.touch();
+    return live?.state === 'live' ? !live.busy : untouchedMs > RECENTLY_MS;
   }
 
   #admitAnonymous(node: string): void {
@@ -285,7 +301,7 @@ export class SessionManager {
   async #expire(session: LiveSession): Promise<void> {
     const record = await this.#env.store.load(session.key);
     if (record === null) session.close(undefined);
-    else session.evict();
+    else if (!session.busy && !session.leaseValid) session.evict();
   }
 
   /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */

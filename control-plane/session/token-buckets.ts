@@ -24,7 +24,8 @@ export class TokenBuckets {
     const { perMinute, burst } = this.#rate;
     const perMs = perMinute / 60_000;
     const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now };
-    const tokens = Math.min(burst, bucket.tokens + (now - bucket.at) * perMs);
+    // A clock that is set back takes nothing away.
+    const tokens = Math.min(burst, bucket.tokens + Math.max(0, now - bucket.at) * perMs);
     this.#buckets.delete(key);
     if (this.#buckets.size >= MOST_KEYS) this.#forgetOldest();
     this.#buckets.set(key, { tokens: tokens >= 1 ? tokens - 1 : tokens, at: now });
