@@ -4,7 +4,7 @@ import type { Message } from '../../shared/json-rpc/message.ts';
 import { type SseEvent, SseParser } from '../../shared/sse/parser.ts';
 import { BackendFault } from './backend.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
-import { faultOfError, type Refusal } from './http-faults.ts';
+import { faultOfError, type Refusal } from './faults.ts';
 import { scan } from './messages.ts';
 
 /** How an exchange ended. `answered`: a body of messages that ended as HTTP says; `accepted`: a success without one. */

@@ -3,7 +3,7 @@ import type { Message } from '../../shared/json-rpc/message.ts';
 import { type BackendCall, BackendFault } from './backend.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
-import type { Refusal } from './http-faults.ts';
+import type { Refusal } from './faults.ts';
 import { readNumber, scan } from './messages.ts';
 import { PendingCall } from './pending-call.ts';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import { BackendFault, type ListenOptions } from './backend.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
-import { faultOfStatus, type Refusal } from './http-faults.ts';
+import { faultOfStatus, type Refusal } from './faults.ts';
 
 /** How far the listening of a backend session has come; outlives each `listen`. */
 export interface ListenPlace {

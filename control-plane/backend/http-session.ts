@@ -12,8 +12,8 @@ import {
 import type { Deadlines } from './deadlines.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
 import { fingerprintOf } from './facts.ts';
+import { faultOfStatus, type Refusal, unsendable } from './faults.ts';
 import { type CallPort, HttpCall } from './http-call.ts';
-import { faultOfStatus, type Refusal } from './http-faults.ts';
 import type { HttpLink } from './http-link.ts';
 import { type ListenPlace, listen } from './http-listen.ts';
 
@@ -69,7 +69,7 @@ export class HttpSession implements BackendSession, CallPort {
       const body = join(call.pieces);
       running.follow(this.#link.call({ base: this.#post, credential, more: headers, body, sink: running }));
     } catch (error) {
-      running.give(error instanceof BackendFault ? error : unsendable(error));
+      running.give(unsendable(error));
     }
     return running.answer;
   }
@@ -194,8 +194,4 @@ function join(pieces: readonly Uint8Array[]): Buffer {
 
 function closed(): BackendFault {
   return new BackendFault('aborted', 'The backend session is closed here.', { executed: 'no' });
-}
-
-function unsendable(cause: unknown): BackendFault {
-  return new BackendFault('protocol', 'The request cannot be sent.', { cause, executed: 'no' });
 }

@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import type { Message } from '../../shared/json-rpc/message.ts';
 import {
   type Backend,
-  type BackendCall,
   type BackendEvents,
   BackendFault,
   type BackendHint,
@@ -12,11 +11,12 @@ import {
 import { type ConnectionLimits, Connections } from './connections.ts';
 import { Deadlines } from './deadlines.ts';
 import { readFacts } from './facts.ts';
+import { faultOfStatus, unsendable } from './faults.ts';
 import type { HealthRecord } from './health.ts';
 import { type CallPort, HttpCall } from './http-call.ts';
-import { faultOfStatus } from './http-faults.ts';
 import { HttpLink } from './http-link.ts';
 import { HttpSession } from './http-session.ts';
+import { INITIALIZED, initializeCall, readInitialized } from './initialize.ts';
 
 /**
  * A backend that speaks Streamable HTTP (MCP 2025-03-26 and later, basic/transports).
@@ -61,20 +61,15 @@ export class StreamableHttpBackend implements Backend {
   }
 
   async open(options: OpenOptions): Promise<BackendSession> {
+    if (options.signal.aborted)
+      throw new BackendFault('aborted', 'The call was given up.', { executed: 'no' });
+    const { credential, events } = options;
     const { message, sessionId } = await this.#initialize(options);
-    const result = message.scanned.result;
-    if (result === undefined) throw refusedInitialize(message);
-    const initializeResult = slice(message.bytes, result).toString();
-    const facts = readFacts(initializeResult);
-    const session = new HttpSession({
-      link: this.#link,
-      hint: { sessionId, protocolVersion: facts.protocolVersion, initializeResult },
-      facts,
-      events: options.events,
-      resumed: false,
-    });
+    const { initializeResult, facts } = readInitialized(message);
+    const hint = { sessionId, protocolVersion: facts.protocolVersion, initializeResult };
+    const session = new HttpSession({ link: this.#link, hint, facts, events, resumed: false });
     // Not waited for: servers take requests that overtake it, and a session that is gone will say so itself.
-    void session.notify([INITIALIZED], options.credential).catch(() => {});
+    void session.notify(INITIALIZED, credential).catch(() => {});
     return session;
   }
 
@@ -93,28 +88,18 @@ export class StreamableHttpBackend implements Backend {
   }
 
   async #initialize(options: OpenOptions): Promise<{ message: Message; sessionId: string | undefined }> {
-    const { credential, timeoutMs, signal, events } = options;
-    const call: BackendCall = {
-      id: INITIALIZE_ID,
-      pieces: [INITIALIZE_HEAD, options.initializeParams, INITIALIZE_TAIL],
-      method: 'initialize',
-      credential,
-      timeoutMs,
-      maxTimeoutMs: timeoutMs,
-      signal,
-      onMessage: (message) => events.message(message),
-    };
-    if (signal.aborted) throw new BackendFault('aborted', 'The call was given up.', { executed: 'no' });
+    const call = initializeCall(options);
     let sessionId: string | undefined;
     const initializing = new HttpCall(call, this.#port, (headers) => {
       sessionId = readSessionId(headers);
     });
     const base = this.#link.postHeaders({ sessionId: undefined, protocolVersion: undefined });
     try {
-      const body = Buffer.concat(call.pieces);
+      const { credential, pieces } = call;
+      const body = Buffer.concat(pieces);
       initializing.follow(this.#link.call({ base, credential, body, sink: initializing }));
     } catch (error) {
-      initializing.give(error as BackendFault);
+      initializing.give(unsendable(error));
     }
     return { message: await initializing.answer, sessionId };
   }
@@ -135,25 +120,10 @@ export class StreamableHttpBackend implements Backend {
   };
 }
 
-/** Lower than every id that calls have, so that it is used once in a session. */
-const INITIALIZE_ID = 0;
-const INITIALIZE_HEAD = Buffer.from(`{"jsonrpc":"2.0","id":${INITIALIZE_ID},"method":"initialize","params":`);
-const INITIALIZE_TAIL = Buffer.from('}');
-const INITIALIZED = Buffer.from('{"jsonrpc":"2.0","method":"notifications/initialized"}');
-
 /** Visible ASCII, as the specification demands; sent back exactly as given. */
 function readSessionId(headers: IncomingHttpHeaders): string | undefined {
   const value = headers['mcp-session-id'];
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string' && /^[\x21-\x7e]{1,1024}$/.test(value)) return value;
   throw new BackendFault('protocol', 'The session id of the backend is not one line of visible ASCII.');
-}
-
-function refusedInitialize({ bytes, scanned }: Message): BackendFault {
-  const error = JSON.parse(
-    scanned.error === undefined ? '{}' : slice(bytes, scanned.error).toString(),
-  ) as unknown;
-  const code: unknown = Reflect.get(Object(error), 'code');
-  const text = typeof code === 'number' ? `with error ${code}` : 'with an error';
-  return new BackendFault('protocol', `The backend refused initialize ${text}.`, { executed: 'no' });
 }

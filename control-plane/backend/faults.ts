@@ -58,6 +58,12 @@ export function faultOfError(error: Error, written: boolean): BackendFault {
     : new BackendFault('unreachable', 'The backend cannot be reached.', { cause: error, executed: 'no' });
 }
 
+/** A request that could not even be begun. */
+export function unsendable(cause: unknown): BackendFault {
+  if (cause instanceof BackendFault) return cause;
+  return new BackendFault('protocol', 'The request cannot be sent.', { cause, executed: 'no' });
+}
+
 function readRetryAfter(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();

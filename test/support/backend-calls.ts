@@ -1,0 +1,121 @@
+import {
+  type Backend,
+  type BackendCall,
+  type BackendEvents,
+  BackendFault,
+  type BackendSession,
+} from '../../control-plane/backend/backend.ts';
+import type { ConnectionLimits } from '../../control-plane/backend/connections.ts';
+import { HealthRecord } from '../../control-plane/backend/health.ts';
+import { StreamableHttpBackend } from '../../control-plane/backend/streamable-http.ts';
+import type { Message } from '../../shared/json-rpc/message.ts';
+
+/** Our connector to a URL; stopped when it goes out of scope. */
+export interface Connector extends AsyncDisposable {
+  readonly backend: StreamableHttpBackend;
+  readonly health: HealthRecord;
+}
+
+export const ALICE = { authorization: 'Bearer alice' };
+export const BOB = { authorization: 'Bearer bob' };
+export const INITIALIZE_PARAMS =
+  '{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1.0"}}';
+
+export function connectTo(
+  url: string,
+  options: { headers?: Record<string, string>; connections?: ConnectionLimits; messageBytes?: number } = {},
+): Connector {
+  const health = new HealthRecord();
+  const { headers = {}, messageBytes = 4 * 1024 * 1024, ...rest } = options;
+  const backend = new StreamableHttpBackend({ name: 'test', url, headers, messageBytes, health, ...rest });
+  return { backend, health, [Symbol.asyncDispose]: () => backend.stop() };
+}
+
+/** What a session said that answers nothing. */
+export interface Heard extends BackendEvents {
+  readonly messages: Message[];
+  readonly faults: BackendFault[];
+}
+
+export function hear(): Heard {
+  const messages: Message[] = [];
+  const faults: BackendFault[] = [];
+  return {
+    messages,
+    faults,
+    message: (message) => void messages.push(message),
+    lost: (fault) => void faults.push(fault),
+  };
+}
+
+export function open(
+  backend: Backend,
+  options: {
+    credential?: Record<string, string>;
+    events?: BackendEvents;
+    timeoutMs?: number;
+    signal?: AbortSignal;
+  } = {},
+): Promise<BackendSession> {
+  return backend.open({
+    initializeParams: Buffer.from(INITIALIZE_PARAMS),
+    credential: ALICE,
+    events: hear(),
+    timeoutMs: 5_000,
+    signal: new AbortController().signal,
+    ...options,
+  });
+}
+
+export interface ToolCall extends Partial<Omit<BackendCall, 'pieces' | 'method'>> {
+  readonly arguments?: unknown;
+  /** Asks for progress under the call's id. */
+  readonly progress?: boolean;
+}
+
+let lastId = 0;
+
+/** Calls a tool; the answer's text content, parsed where it is JSON. */
+export async function callTool(
+  session: BackendSession,
+  name: string,
+  options: ToolCall = {},
+): Promise<unknown> {
+  const answer = JSON.parse((await rawCall(session, name, options)).bytes.toString());
+  const text = answer.result?.content?.[0]?.text;
+  return text === undefined ? (answer.result ?? answer.error) : text;
+}
+
+/** Calls a tool; the answer as it came. */
+export function rawCall(session: BackendSession, name: string, options: ToolCall = {}): Promise<Message> {
+  const { arguments: args = {}, progress = false, ...more } = options;
+  const id = more.id ?? ++lastId;
+  const meta = progress ? { _meta: { progressToken: id } } : {};
+  const params = { name, arguments: args, ...meta };
+  return session.call({
+    id,
+    pieces: [Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params }))],
+    method: 'tools/call',
+    credential: ALICE,
+    timeoutMs: 5_000,
+    maxTimeoutMs: 10_000,
+    onMessage() {},
+    ...more,
+  });
+}
+
+/** The fault that a promise rejects with. */
+export async function faultOf(promise: Promise<unknown>): Promise<BackendFault> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof BackendFault) return error;
+    throw error;
+  }
+  throw new Error('there was no fault');
+}
+
+/** Resolves when the condition holds; the test's own time limit bounds it. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
