@@ -7,6 +7,7 @@ import type { Environment, Problem } from '../shared/config/variables.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
 import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
 import { isLoopback, type ListenAddress, parseListenAddress } from './http/address.ts';
+import type { ReplicaAddresses } from './mesh/addresses.ts';
 
 /** Everything that a sidecar is told, resolved. Durations in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -18,7 +19,7 @@ export interface Settings {
     readonly ops: { readonly host: string; readonly port: number };
   };
   /** Replicas by address, or one name that resolves to all of them. */
-  readonly controlPlane: { readonly addresses: readonly string[] } | { readonly dns: string };
+  readonly controlPlane: ReplicaAddresses;
   /** The sidecar's own token: its file, or the token itself. */
   readonly token: { readonly file: string } | { readonly value: string } | undefined;
   readonly allowedHosts: readonly string[];
@@ -61,10 +62,7 @@ export function loadSettings(options: LoadOptions): Settings {
     node: file.node ?? hostname(),
     virtualServer,
     listen: { mcp, ops: splitAddress(file.listen.ops) },
-    controlPlane:
-      controlPlane.dns === undefined
-        ? { addresses: controlPlane.addresses ?? [] }
-        : { dns: controlPlane.dns },
+    controlPlane: replicaAddresses(controlPlane),
     token,
     allowedHosts,
     allowedOrigins,
@@ -102,6 +100,12 @@ function resolveToken(
   const value = options.env[token.env ?? ''] ?? '';
   if (value === '') problem(['token', 'env'], `the environment variable ${token.env} is not set`);
   return { value };
+}
+
+function replicaAddresses({ addresses, dns }: ConfigFile['controlPlane']): ReplicaAddresses {
+  if (dns === undefined) return addresses ?? [];
+  const { host, port } = splitAddress(dns);
+  return { dns: host, port };
 }
 
 function splitAddress(written: string): { host: string; port: number } {

@@ -14,7 +14,7 @@ import { createHostRules, type HostRules } from './hosts.ts';
 import { acceptsEvents, acceptsJsonAndEvents, isIdentity, isJson } from './media-types.ts';
 import { metadataAnswer } from './metadata.ts';
 import { type Asked, askedBy, NOTHING_ASKED, type ParsedBody, parseBody } from './parsed-body.ts';
-import { isSupportedVersion } from './protocol-version.ts';
+import { isAcceptableVersion } from './protocol-version.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { writeAnswer } from './write-answer.ts';
@@ -148,7 +148,7 @@ export class Edge {
       return;
     }
     // initialize comes before any version is negotiated: its header means nothing yet.
-    if (parsed.scanned?.method !== 'initialize' && !isSupportedVersion(call.head.protocolVersion)) {
+    if (parsed.scanned?.method !== 'initialize' && !isAcceptableVersion(call.head.protocolVersion)) {
       this.#fail(call, unsupportedVersion(), parsed);
     } else {
       this.#cross(call, { kind: 'message', body, ...parsed });
@@ -158,13 +158,13 @@ export class Edge {
   #get(call: Call): void {
     if (!acceptsEvents(call.head.accept)) this.#refuse(call, checks.GET_NOT_ACCEPTABLE);
     else if (this.state.draining || this.state.full) this.#fail(call, this.#shed());
-    else if (!isSupportedVersion(call.head.protocolVersion)) this.#fail(call, unsupportedVersion());
+    else if (!isAcceptableVersion(call.head.protocolVersion)) this.#fail(call, unsupportedVersion());
     else this.#cross(call, LISTEN);
   }
 
   #delete(call: Call): void {
     if (this.state.draining) this.#fail(call, this.#shed());
-    else if (!isSupportedVersion(call.head.protocolVersion)) this.#fail(call, unsupportedVersion());
+    else if (!isAcceptableVersion(call.head.protocolVersion)) this.#fail(call, unsupportedVersion());
     else this.#cross(call, TERMINATE);
   }
 

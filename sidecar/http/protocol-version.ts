@@ -1,13 +1,13 @@
+import { isSupportedVersion } from '../../shared/protocol-versions.ts';
+
 /**
  * The `MCP-Protocol-Version` header (MCP 2025-06-18, Streamable HTTP). The edge
- * only refuses what no replica could serve; which of these versions a session
- * negotiated is the replica's knowledge, and decides the semantics.
+ * only refuses what no replica could serve, and absent means the negotiated one;
+ * which version a session negotiated is the replica's knowledge, and decides the
+ * semantics.
  */
-const SUPPORTED: ReadonlySet<string> = new Set(['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05']);
-
-/** Absent means the negotiated one. */
-export function isSupportedVersion(version: string | undefined): boolean {
-  return version === undefined || SUPPORTED.has(version);
+export function isAcceptableVersion(version: string | undefined): boolean {
+  return version === undefined || isSupportedVersion(version);
 }
 
 /**

@@ -1,0 +1,112 @@
+import type { Program } from '../shared/lifecycle.ts';
+import type { Logger } from '../shared/log.ts';
+import { VERSION } from '../shared/version.ts';
+import type { Settings } from './config.ts';
+import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credentials/held-token.ts';
+import { showAddress } from './http/address.ts';
+import { Edge } from './http/edge.ts';
+import { type Listener, listen } from './http/listener.ts';
+import { createMeshClient, type ObservedMeshClient } from './mesh/client.ts';
+import { SidecarMetrics } from './ops/metrics.ts';
+import { startOps } from './ops/server.ts';
+
+/** How long the streams to the replicas may take to end once the clients are served. */
+const MESH_CLOSE_MS = 1_000;
+
+/** What a shutdown may take beyond the time that open calls have. */
+export const CLOSING_MS = 3_000;
+
+/**
+ * Builds a sidecar and starts it. It listens whether or not a replica can be
+ * reached: until then clients are told to come back, and the readiness probe says
+ * why. On the way out the clients' calls end first, then the streams, then health.
+ */
+export async function startSidecar(
+  settings: Settings,
+  { log, program }: { readonly log: Logger; readonly program: Pick<Program, 'defer'> },
+): Promise<void> {
+  const { listen: addresses, limits, timeouts } = settings;
+  const metrics = new SidecarMetrics();
+  let started = false;
+
+  const mesh = createMeshClient({
+    node: settings.node,
+    build: VERSION,
+    virtualServer: settings.virtualServer,
+    replicas: settings.controlPlane,
+    log,
+  });
+  program.defer('the mesh streams', () => mesh.close(MESH_CLOSE_MS));
+
+  const edge = new Edge({
+    mesh,
+    heldToken: createHeldToken(settings, log),
+    limits: {
+      bodyBytes: limits.message,
+      bufferedBytes: limits.buffered,
+      streams: limits.streams,
+      keepAliveMs: timeouts.keepAlive,
+      stallMs: timeouts.stalledReader,
+    },
+    extraHosts: settings.allowedHosts,
+    extraOrigins: settings.allowedOrigins,
+    metrics,
+    log,
+  });
+  const ops = await startOps({
+    ...addresses.ops,
+    metrics,
+    health: {
+      get started() {
+        return started;
+      },
+      get ready() {
+        return started && mesh.connected && !edge.state.draining;
+      },
+    },
+  });
+  program.defer('health and metrics', () => ops.close());
+
+  const listener = await listen({
+    address: addresses.mcp,
+    edge,
+    maxConnections: limits.connections,
+    headersTimeoutMs: timeouts.headers,
+    requestTimeoutMs: timeouts.request,
+    keepAliveTimeoutMs: timeouts.idle,
+  });
+  program.defer('the MCP endpoint', async () => {
+    listener.stop();
+    await edge.drain(timeouts.drain);
+    await listener.close();
+  });
+
+  observe(metrics, { edge, listener, mesh });
+  started = true;
+  const at = showAddress(listener.address);
+  const url = listener.address.kind === 'unix' ? at : `http://${at}/mcp`;
+  log.info('listening', { url, address: `${ops.host}:${ops.port}` });
+}
+
+function createHeldToken({ token }: Settings, log: Logger): HeldToken | undefined {
+  if (token === undefined) return undefined;
+  return 'file' in token ? heldTokenFromFile({ file: token.file, log }) : heldTokenFromValue(token.value);
+}
+
+function observe(
+  metrics: SidecarMetrics,
+  { edge, listener, mesh }: { edge: Edge; listener: Listener; mesh: ObservedMeshClient },
+): void {
+  const { state } = edge;
+  const gauge = (name: string, help: string, read: () => number) =>
+    metrics.watch({ name: `outrigger_sidecar_${name}`, help, type: 'gauge', read });
+  const counter = (name: string, help: string, read: () => number) =>
+    metrics.watch({ name: `outrigger_sidecar_${name}`, help, type: 'counter', read });
+  gauge('home_stream_up', 'Whether a home stream to a replica stands.', () => (mesh.connected ? 1 : 0));
+  gauge('mesh_streams', 'Streams to replicas that stand.', () => mesh.streams().length);
+  gauge('exchanges_open', 'Exchanges in progress.', () => state.open.size);
+  gauge('event_streams_open', 'Event streams to clients.', () => state.streams.size);
+  gauge('buffered_bytes', 'Bytes held for slow clients.', () => state.buffers.held);
+  counter('event_streams_cut_total', 'Event streams cut because nobody read them.', () => state.streams.cut);
+  counter('connections_refused_total', 'Connections beyond the cap.', () => listener.connectionsRefused);
+}

@@ -1,0 +1,15 @@
+import { url as inspectorUrl } from 'node:inspector';
+import { EXIT_USAGE, ExitError, runProgram } from '../shared/lifecycle.ts';
+import { createLogger } from '../shared/log.ts';
+import { CLOSING_MS, startSidecar } from './compose.ts';
+import { settingsFromCommandLine } from './config.ts';
+
+await runProgram(async (program) => {
+  if (process.env['NODE_ENV'] === 'production' && inspectorUrl() !== undefined) {
+    throw new ExitError('refusing to run under --inspect: it shows every token in memory', EXIT_USAGE);
+  }
+  const settings = settingsFromCommandLine(process.argv.slice(2));
+  const log = createLogger({ ...settings.log, fields: { program: 'sidecar', node: settings.node } });
+  program.configure({ log, graceMs: settings.timeouts.drain + CLOSING_MS });
+  await startSidecar(settings, { log, program });
+});
