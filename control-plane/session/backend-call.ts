@@ -119,7 +119,7 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
 }
 
 /** A backend session made afresh is published before it serves: a session that is gone meanwhile, or another's, serves nothing. */
-async function connect(session: LiveSession, link: BackendLink, caller: Caller): Promise<BackendSession> {
+export async function connect(session: LiveSession, link: BackendLink, caller: Caller): Promise<BackendSession> {
   const backend = await link.ensure(caller);
   if (session.state === 'starting') return backend;
   await session.saved();

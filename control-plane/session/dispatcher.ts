@@ -2,6 +2,7 @@ import { MeshError } from '../../shared/errors.ts';
 import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { scanBatch, scanMessage } from '../../shared/json-rpc/scan.ts';
+import { isSupportedVersion } from '../../shared/protocol-versions.ts';
 import type { Exchange, ExchangeHandler } from '../rpc/exchange.ts';
 import type { ClientNotifications } from './client-notifications.ts';
 import type { ClientRequests } from './client-requests.ts';
@@ -9,7 +10,7 @@ import { ClientStream } from './client-stream.ts';
 import type { Initializer } from './initializer.ts';
 import type { Listening } from './listening.ts';
 import type { LiveSession } from './live-session.ts';
-import { allowsBatches, isSupported, startsWithPriming } from './protocol.ts';
+import { allowsBatches, startsWithPriming } from './protocol.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionManager } from './session-manager.ts';
 import type { SlowStreams } from './slow-streams.ts';
@@ -142,7 +143,7 @@ export class Dispatcher {
 
   async #session(exchange: Exchange): Promise<LiveSession> {
     requireSession(exchange);
-    if (exchange.protocolVersion !== '' && !isSupported(exchange.protocolVersion)) {
+    if (exchange.protocolVersion !== '' && !isSupportedVersion(exchange.protocolVersion)) {
       throw new MeshError('unsupported_protocol_version', 'Unsupported MCP-Protocol-Version.');
     }
     return this.#options.manager.acquire(exchange.caller, exchange.sessionId);

@@ -8,13 +8,8 @@ import { outages } from './backend-outages.ts';
 import type { LiveSession } from './live-session.ts';
 import type { SessionManager } from './session-manager.ts';
 import type { SessionSummary } from './session-record.ts';
+import type { VirtualServer } from './virtual-server.ts';
 
-/** What a sidecar's virtual server is, as far as a new session needs it. */
-export interface VirtualServer {
-  readonly name: string;
-  /** Names of backends, in configured order. */
-  readonly backends: readonly string[];
-}
 
 export interface InitializerOptions {
   readonly manager: SessionManager;

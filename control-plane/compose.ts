@@ -1,0 +1,162 @@
+import { systemClock } from '../shared/clock.ts';
+import { createLogger, type Logger } from '../shared/log.ts';
+import type { Program } from '../shared/lifecycle.ts';
+import { VERSION } from '../shared/version.ts';
+import { BackendRegistry } from './backend/registry.ts';
+import { createStrategy } from './credentials/create.ts';
+import { createVerifier } from './identity/verifier.ts';
+import { loadKeys } from './keys.ts';
+import { observeSessions } from './observe.ts';
+import { Health } from './ops/health.ts';
+import { createMetrics, type Metrics } from './ops/metrics.ts';
+import { startOpsServer } from './ops/server.ts';
+import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
+import type { ReachableBackend } from './session/backend-link.ts';
+import { createSessionPlane, type SessionPlane } from './session/session-plane.ts';
+import type { VirtualServer } from './session/virtual-server.ts';
+import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
+import { openStore } from './store/open.ts';
+import type { SessionStore } from './store/session-store.ts';
+import { naturalName } from './virtual-server/naming.ts';
+
+/** Puts a replica together and serves until the program is told to stop. What is opened is closed in reverse order. */
+export async function startControlPlane(settings: Settings, program: Program): Promise<void> {
+  const log = createLogger({ ...settings.log, fields: { program: 'control-plane', replica: settings.replica } });
+  program.configure({ log, graceMs: settings.limits.drainMs + SHUTDOWN_MARGIN_MS });
+  const health = new Health();
+  const metrics = createMetrics();
+  const ops = await startOpsServer({ ...settings.listen.ops, health, registry: metrics.registry });
+  program.defer('health and metrics', () => ops.close());
+
+  const store = await openStore(settings.store, {
+    log,
+    onAlarm: ({ kind, detail }) => {
+      metrics.storeAlarms.inc({ kind });
+      if (kind === 'session_lost' || kind === 'record_quarantined') metrics.sessionsLost.inc({ reason: kind });
+      log.error('store alarm', { event: kind, detail });
+    },
+  });
+  program.defer('store', () => store.stop());
+  health.require('store', () => (store.ready ? undefined : 'the session store cannot be reached'));
+
+  const registry = new BackendRegistry({
+    backends: settings.backends,
+    messageBytes: settings.limits.messageBytes,
+    stdioChildren: settings.limits.stdioChildren,
+    stateFolder: settings.stateFolder,
+    log,
+  });
+  program.defer('backends', () => registry.stop());
+  const backends = reachableBackends(settings, registry);
+  const sessions = sessionPlane({ settings, log, metrics, store, backends, ended: (id) => mesh.endSession(id) });
+  program.defer('sessions', () => sessions.stop());
+  const mesh: MeshServer = meshServer({ settings, log, sessions, store });
+  const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
+  program.defer('mesh streams', async () => {
+    health.draining();
+    await mesh.drain(settings.limits.drainMs);
+  });
+  countStreams(metrics, mesh, sessions);
+  health.started();
+  log.info('replica ready', { event: 'ready', address: `${settings.listen.grpc.host}:${port}`, port: ops.port });
+}
+
+/** Beyond the drain: what closing takes. */
+const SHUTDOWN_MARGIN_MS = 5_000;
+
+function hostPart(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function reachableBackends(settings: Settings, registry: BackendRegistry): ReadonlyMap<string, ReachableBackend> {
+  const reachable = new Map<string, ReachableBackend>();
+  for (const { name, credential } of settings.backends) {
+    const backend = registry.get(name);
+    if (backend !== undefined) reachable.set(name, { backend, strategy: createStrategy(credential) });
+  }
+  return reachable;
+}
+
+interface SessionParts {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly store: SessionStore;
+  readonly backends: ReadonlyMap<string, ReachableBackend>;
+  readonly ended: (sessionId: string) => void;
+}
+
+function sessionPlane({ settings, log, metrics, store, backends, ended }: SessionParts): SessionPlane {
+  const byName = new Map(settings.backends.map((backend) => [backend.name, backend]));
+  return createSessionPlane({
+    replica: settings.replica,
+    build: VERSION,
+    store,
+    clock: systemClock,
+    keys: loadKeys(settings.keys, settings.stateFolder),
+    backends,
+    policy: (name) => policyOf(byName.get(name)),
+    virtualServer: (name) => virtualServer(settings, name),
+    limits: { ...settings.limits, tokenGraceMs: settings.identity.tokenGraceMs },
+    observer: observeSessions(metrics, log),
+    onSessionEnded: ended,
+    onFault: (error) => log.error('a request failed', { reason: error.reason, error }),
+  });
+}
+
+function policyOf(backend: BackendSettings | undefined) {
+  if (backend === undefined) return NO_POLICY;
+  return { ...backend.timeouts, onStateLoss: backend.onStateLoss };
+}
+
+/** For a backend that a session still desires and configuration no longer has; nothing is sent to it. */
+const NO_POLICY = { initializeMs: 0, requestMs: 0, humanPacedMs: 0, onStateLoss: 'error' } as const;
+
+/** A sidecar that names no virtual server, or `default`, gets the first where none has that name. */
+function virtualServer(settings: Settings, name: string): VirtualServer | undefined {
+  const wanted = name === '' ? 'default' : name;
+  const named = settings.virtualServers.find((server) => server.name === wanted);
+  return named ?? (wanted === 'default' ? settings.virtualServers[0] : undefined);
+}
+
+interface MeshParts {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly sessions: SessionPlane;
+  readonly store: SessionStore;
+}
+
+function meshServer({ settings, log, sessions, store }: MeshParts): MeshServer {
+  const { identity, advertise, limits } = settings;
+  return createMeshServer({
+    replica: settings.replica,
+    build: VERSION,
+    verifier: createVerifier(identity, { clock: systemClock, log }),
+    handle: sessions.handle,
+    ready: () => store.ready,
+    welcome: (peer) => ({
+      resource: advertise.resource ?? '',
+      issuers: identity.issuers.map(({ issuer }) => issuer),
+      scopes: advertise.scopes,
+      anonymous: identity.anonymous,
+      replaySafeTools: replaySafeTools(settings, virtualServer(settings, peer.virtualServer)),
+    }),
+    log,
+    limits: { maxMessageBytes: limits.messageBytes },
+  });
+}
+
+/** Under the names by which the client calls them. */
+function replaySafeTools(settings: Settings, server: VirtualServerSettings | VirtualServer | undefined): string[] {
+  if (server === undefined) return [];
+  return settings.backends
+    .filter(({ name }) => server.backends.includes(name))
+    .flatMap(({ name, replaySafe }) => [...replaySafe].map((tool) => naturalName(server.naming, name, tool)));
+}
+
+function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane): void {
+  const collect = (gauge: { set(value: number): void }, read: () => number) => Object.assign(gauge, { collect: () => gauge.set(read()) });
+  collect(metrics.sessions, () => sessions.manager.size);
+  collect(metrics.meshStreams, () => mesh.streams().length);
+  collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
+}

@@ -1,0 +1,30 @@
+import type { Logger } from '../shared/log.ts';
+import type { Metrics } from './ops/metrics.ts';
+import type { SessionObserver } from './session/session-observer.ts';
+
+/** What sessions tell, as metrics and log lines for the people who run the mesh. */
+export function observeSessions(metrics: Metrics, log: Logger): SessionObserver {
+  return {
+    created(session) {
+      log.info('session created', { session });
+    },
+    restored(result, durationMs) {
+      metrics.restores.observe({ result }, durationMs / 1_000);
+      if (result === 'ok') metrics.takeovers.inc();
+      if (result !== 'not_found') log.info('session restored', { reason: result, durationMs });
+    },
+    mismatched(kind) {
+      metrics.bindingMismatches.inc();
+      log.warn('a caller named a session that is bound to another principal', { event: 'session_binding_mismatch', kind });
+    },
+    ended(session, reason) {
+      log.info('session left this replica', { session, reason });
+    },
+    dropped(kind) {
+      metrics.lateFrames.inc({ kind });
+    },
+    backendCall(backend, outcome, durationMs) {
+      metrics.backendCalls.observe({ backend, outcome }, durationMs / 1_000);
+    },
+  };
+}

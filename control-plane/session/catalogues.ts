@@ -1,0 +1,297 @@
+import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import { request, resultWithMeta } from '../../shared/json-rpc/envelope.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
+import type { Caller } from '../identity/caller.ts';
+import { buildCatalogue, type Catalogue, type ListKind, type Route, type RouteKind } from '../virtual-server/catalogue.ts';
+import type { BackendItems, Item } from '../virtual-server/item.ts';
+import { MAX_ITEMS, MAX_PAGES, parseListPage } from '../virtual-server/list-page.ts';
+import { type Routes, routesFrom } from '../virtual-server/routes.ts';
+import { type CallEnvironment, callBackend, connect, toMeshError } from './backend-call.ts';
+import type { BackendLink } from './backend-link.ts';
+import { BACKENDS_META, type Outage, outages } from './backend-outages.ts';
+import type { LiveSession } from './live-session.ts';
+import type { RoutingTables } from './routing-tables.ts';
+import type { VirtualServer } from './virtual-server.ts';
+
+/** A list of a backend that nobody listens to may have changed unheard; it is read again after this long. */
+const UNHEARD_MS = 60_000;
+/** How long a merged list waits for one backend. */
+const READ_MS = 5_000;
+/** A backend that has just failed is not waited for again by every list. */
+const RETRY_MS = 5_000;
+
+const METHODS: Readonly<Record<ListKind, string>> = {
+  tools: 'tools/list',
+  resources: 'resources/list',
+  resourceTemplates: 'resources/templates/list',
+  prompts: 'prompts/list',
+};
+const CAPABILITIES: Readonly<Record<ListKind, string>> = {
+  tools: 'tools',
+  resources: 'resources',
+  resourceTemplates: 'resources',
+  prompts: 'prompts',
+};
+const KIND_OF: Readonly<Record<RouteKind, ListKind>> = {
+  tool: 'tools',
+  prompt: 'prompts',
+  resource: 'resources',
+  template: 'resourceTemplates',
+};
+const NEVER = new AbortController().signal;
+
+export interface CatalogueOptions {
+  readonly calls: CallEnvironment;
+  readonly clock: Clock;
+  /** Authenticates cursors; the same on every replica. */
+  readonly cursorKey: Uint8Array;
+  readonly tables: RoutingTables;
+  readonly virtualServer: (name: string) => VirtualServer | undefined;
+  /** Whether the backend's own changes are heard in this session now. */
+  readonly hears: (session: LiveSession, backend: string) => boolean;
+}
+
+interface Reading {
+  readonly at: number;
+  readonly stale: boolean;
+  readonly failure: MeshError | undefined;
+}
+
+/** What one authorization context sees through a session. */
+interface View {
+  /** Last known items; a backend's list that was never read is absent. */
+  readonly items: Map<string, BackendItems>;
+  readonly readings: Map<string, Reading>;
+  readonly flights: Map<string, Promise<void>>;
+  /** The versions that the client has been given. */
+  readonly served: Map<ListKind, string>;
+  catalogue: Catalogue | undefined;
+}
+
+/**
+ * The merged lists of the live sessions, one view for each authorization context,
+ * because a backend may show each caller something else. Lists are read under the
+ * credential of the caller who asks, all backends at once, and kept until they
+ * are known or likely to have changed.
+ */
+export class Catalogues {
+  readonly #options: CatalogueOptions;
+  readonly #cursorKey: Buffer;
+  readonly #views = new Map<LiveSession, Map<string, View>>();
+
+  constructor(options: CatalogueOptions) {
+    this.#options = options;
+    this.#cursorKey = Buffer.from(options.cursorKey);
+  }
+
+  /** The raw result of a list request: every backend that answers in time, the last known items of the others, and who is missing. */
+  async list(session: LiveSession, caller: Caller, wanted: { kind: ListKind; cursor: string | undefined }): Promise<readonly Uint8Array[]> {
+    const view = this.#view(session, caller);
+    await this.#refresh(session, caller, wanted.kind);
+    const catalogue = this.#catalogue(session, view);
+    const page = catalogue.page(wanted.kind, wanted.cursor);
+    view.served.set(wanted.kind, catalogue.version(wanted.kind));
+    this.#options.tables.remember(session, catalogue.routingTable());
+    const missing = { ...outages(session), ...failures(view, wanted.kind) };
+    if (Object.keys(missing).length === 0) return [page];
+    return resultWithMeta(page, BACKENDS_META, Buffer.from(JSON.stringify(missing)));
+  }
+
+  /**
+   * Where a visible name leads; undefined where nobody has it. Names belong to the
+   * desired backends, not to those that happen to answer: a name that a silent
+   * backend may own rejects with `backend_unavailable`.
+   */
+  async route(session: LiveSession, caller: Caller, wanted: { kind: RouteKind; visible: string }): Promise<Route | undefined> {
+    const view = this.#view(session, caller);
+    const known = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
+    if (known !== undefined && known.rivals === undefined) return known;
+    const remembered = await this.#remembered(session, wanted);
+    if (remembered !== undefined && remembered.rivals === undefined) return remembered;
+    await this.#refresh(session, caller, KIND_OF[wanted.kind]);
+    if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates');
+    const found = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
+    const [rival] = found?.rivals ?? [];
+    if (rival !== undefined) {
+      throw new MeshError('backend_unavailable', `This may be the backend "${rival}"'s, which is not there now.`, { backend: rival });
+    }
+    return found;
+  }
+
+  /** How the client knows a backend's URI. */
+  visibleUri(session: LiveSession, backend: string, original: string): string {
+    for (const view of this.#views.get(session)?.values() ?? []) {
+      return this.#catalogue(session, view).visibleUri(backend, original);
+    }
+    return original;
+  }
+
+  /** Of URIs as the client knows them, those of one backend, as that backend knows them. */
+  async ownedUris(session: LiveSession, backend: string, visible: readonly string[]): Promise<readonly string[]> {
+    const routes = await this.#options.tables.routes(session, (table) => this.#routesFrom(session, table));
+    return visible.flatMap((uri) => {
+      const route = routes.route('resource', uri);
+      return route?.backend === backend ? [route.original] : [];
+    });
+  }
+
+  /** Lists of this backend may have changed: the next read asks it again. */
+  stale(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
+    for (const view of this.#views.get(session)?.values() ?? []) {
+      for (const kind of kinds) {
+        const reading = view.readings.get(key(backend, kind));
+        if (reading !== undefined) view.readings.set(key(backend, kind), { ...reading, stale: true, failure: undefined });
+      }
+    }
+  }
+
+  /** Reads a list anew and tells whether the client would now see another one than it was last given. */
+  async changed(session: LiveSession, caller: Caller, kind: ListKind): Promise<boolean> {
+    const view = this.#view(session, caller);
+    const served = view.served.get(kind);
+    if (served === undefined) return false;
+    await this.#refresh(session, caller, kind);
+    const version = this.#catalogue(session, view).version(kind);
+    view.served.set(kind, version);
+    return version !== served;
+  }
+
+  /** The session left this replica. */
+  forget(session: LiveSession): void {
+    this.#views.delete(session);
+    this.#options.tables.forget(session);
+  }
+
+  #view(session: LiveSession, caller: Caller): View {
+    let views = this.#views.get(session);
+    if (views === undefined) this.#views.set(session, (views = new Map()));
+    let view = views.get(caller.contextDigest);
+    if (view === undefined) {
+      view = { items: new Map(), readings: new Map(), flights: new Map(), served: new Map(), catalogue: undefined };
+      views.set(caller.contextDigest, view);
+    }
+    return view;
+  }
+
+  #catalogue(session: LiveSession, view: View): Catalogue {
+    view.catalogue ??= buildCatalogue({
+      backends: session.body.desired.map((name) => ({ name })),
+      naming: this.#naming(session),
+      items: view.items,
+      cursorKey: this.#cursorKey,
+    });
+    return view.catalogue;
+  }
+
+  #naming(session: LiveSession) {
+    const { desired, virtualServer } = session.body;
+    return this.#options.virtualServer(virtualServer)?.naming ?? { mode: 'prefix' as const, order: desired };
+  }
+
+  async #remembered(session: LiveSession, { kind, visible }: { kind: RouteKind; visible: string }): Promise<Route | undefined> {
+    const routes = await this.#options.tables.routes(session, (table) => this.#routesFrom(session, table));
+    return routes.route(kind, visible);
+  }
+
+  #routesFrom(session: LiveSession, table: string | undefined): Routes {
+    return routesFrom(table, { backends: session.body.desired, naming: this.#naming(session) });
+  }
+
+  /** Reads what is not known to be current, all backends at once, each waited for only so long. */
+  async #refresh(session: LiveSession, caller: Caller, kind: ListKind): Promise<void> {
+    const view = this.#view(session, caller);
+    const reads = [...session.links.values()]
+      .filter((link) => !this.#current(session, view, { link, kind }))
+      .map((link) => this.#read(session, caller, { view, link, kind }));
+    if (reads.length === 0) return;
+    let stop = () => {};
+    const patience = new Promise<void>((resolve) => {
+      stop = this.#options.clock.after(READ_MS, resolve);
+    });
+    await Promise.race([Promise.all(reads), patience]);
+    stop();
+  }
+
+  #current(session: LiveSession, view: View, { link, kind }: { link: BackendLink; kind: ListKind }): boolean {
+    const reading = view.readings.get(key(link.name, kind));
+    if (reading === undefined || reading.stale) return false;
+    const age = this.#options.clock.now() - reading.at;
+    if (reading.failure !== undefined) return age < RETRY_MS;
+    return age < UNHEARD_MS || this.#options.hears(session, link.name);
+  }
+
+  /** One read of one list at a time for each view; whoever comes meanwhile waits for the same. Never rejects. */
+  #read(session: LiveSession, caller: Caller, { view, link, kind }: { view: View; link: BackendLink; kind: ListKind }): Promise<void> {
+    const id = key(link.name, kind);
+    const running = view.flights.get(id);
+    if (running !== undefined) return running;
+    const at = this.#options.clock.now();
+    // A change that is announced while the list is read makes what is read stale again.
+    view.readings.set(id, { at, stale: false, failure: undefined });
+    const flight = this.#fetch(session, caller, { link, kind })
+      .then(
+        (items) => {
+          view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
+          view.catalogue = undefined;
+        },
+        (thrown: unknown) => {
+          view.readings.set(id, { at, stale: false, failure: toMeshError(thrown, link.name) });
+        },
+      )
+      .finally(() => view.flights.delete(id));
+    view.flights.set(id, flight);
+    return flight;
+  }
+
+  /** All pages of one backend's list, under this caller's credential. */
+  async #fetch(session: LiveSession, caller: Caller, { link, kind }: { link: BackendLink; kind: ListKind }): Promise<readonly Item[]> {
+    const backend = await connect(session, link, caller);
+    if (backend.facts.capabilities[CAPABILITIES[kind]] === undefined) return [];
+    const items: Item[] = [];
+    let cursor: string | undefined;
+    for (let page = 0; page < MAX_PAGES && items.length <= MAX_ITEMS; page += 1) {
+      const answer = await this.#page(session, caller, { link, kind, cursor });
+      items.push(...answer.items);
+      cursor = answer.nextCursor;
+      if (cursor === undefined) return items;
+    }
+    throw new MeshError('backend_protocol_error', `The backend "${link.name}" has a list without end.`, { backend: link.name });
+  }
+
+  async #page(
+    session: LiveSession,
+    caller: Caller,
+    { link, kind, cursor }: { link: BackendLink; kind: ListKind; cursor: string | undefined },
+  ) {
+    const method = METHODS[kind];
+    const params = cursor === undefined ? {} : { params: [Buffer.from(JSON.stringify({ cursor }))] };
+    const { bytes, scanned } = await callBackend(this.#options.calls, {
+      session,
+      link,
+      caller,
+      method,
+      signal: NEVER,
+      build: (id) => request({ id: Buffer.from(String(id)), method, ...params }),
+      onMessage: () => {},
+    });
+    // A backend that claims a capability without its method has nothing of it.
+    if (scanned.result === undefined) return { items: [], nextCursor: undefined };
+    return parseListPage(kind, slice(bytes, scanned.result));
+  }
+}
+
+function key(backend: string, kind: ListKind): string {
+  return `${backend} ${kind}`;
+}
+
+function failures(view: View, kind: ListKind): Record<string, Outage> {
+  const failed: Record<string, Outage> = {};
+  for (const [id, { failure }] of view.readings) {
+    const [name = '', of] = id.split(' ');
+    if (failure !== undefined && of === kind) {
+      failed[name] = { status: 'unavailable', reason: failure.reason, message: failure.message };
+    }
+  }
+  return failed;
+}

@@ -1,0 +1,220 @@
+import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
+import type { BackendSession, Message } from '../backend/backend.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { ExchangeHandler } from '../rpc/exchange.ts';
+import type { SessionStore } from '../store/session-store.ts';
+import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
+import { isRead } from './backend-call.ts';
+import type { BackendLink, ReachableBackend } from './backend-link.ts';
+import { BackendNotices } from './backend-notices.ts';
+import { BACKENDS_META } from './backend-outages.ts';
+import { Catalogues } from './catalogues.ts';
+import { ClientNotifications } from './client-notifications.ts';
+import { ClientRequests } from './client-requests.ts';
+import { Dispatcher, lostAnswer } from './dispatcher.ts';
+import { Initializer } from './initializer.ts';
+import { ListChanges } from './list-changes.ts';
+import { Listening } from './listening.ts';
+import type { LiveSession, SessionEnvironment, SessionHandlers, SessionLimits } from './live-session.ts';
+import { RecordCrypto, type ServerKey } from './record-crypto.ts';
+import { type IndexKeys, RecordNames } from './record-names.ts';
+import { replayState } from './replay-state.ts';
+import { RoutingTables } from './routing-tables.ts';
+import { ServerRequests } from './server-requests.ts';
+import { type ManagerLimits, SessionManager } from './session-manager.ts';
+import type { SessionObserver } from './session-observer.ts';
+import type { SessionState } from './session-state.ts';
+import { SlowStreams } from './slow-streams.ts';
+import type { VirtualServer } from './virtual-server.ts';
+
+/** What the configuration says of one backend, beside how it is reached. */
+export interface BackendPolicy {
+  readonly initializeMs: number;
+  readonly requestMs: number;
+  readonly humanPacedMs: number;
+  readonly onStateLoss: 'continue' | 'error';
+}
+
+export interface SessionPlaneOptions {
+  readonly replica: string;
+  readonly build: string;
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly keys: { readonly server: readonly ServerKey[]; readonly index: IndexKeys };
+  readonly backends: ReadonlyMap<string, ReachableBackend>;
+  readonly policy: (backend: string) => BackendPolicy;
+  readonly virtualServer: (name: string) => VirtualServer | undefined;
+  readonly limits: SessionLimits &
+    ManagerLimits & { readonly initializeAnswerMs: number; readonly streamAfterMs: number; readonly tokenGraceMs: number };
+  readonly observer: SessionObserver;
+  readonly onSessionEnded: (sessionId: string) => void;
+  /** A fault of our own, for the log. */
+  readonly onFault: (error: MeshError) => void;
+}
+
+export interface SessionPlane {
+  readonly handle: ExchangeHandler;
+  readonly manager: SessionManager;
+  stop(): Promise<void>;
+}
+
+/** Puts sessions and their message path together: from a verified exchange to the backends and back. */
+export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
+  const { clock, observer, limits, policy } = options;
+  const crypto = new RecordCrypto(options.keys.server);
+  const calls = { clock, observer, timeouts: policy };
+  const serverRequests = new ServerRequests(observer);
+  const catalogues: Catalogues = new Catalogues({
+    calls,
+    clock,
+    cursorKey: options.keys.index.current,
+    tables: new RoutingTables({
+      store: options.store,
+      crypto,
+      indexKey: options.keys.index.current,
+      ttlMs: limits.sessionAbsoluteMs,
+    }),
+    virtualServer: options.virtualServer,
+    hears: (session, backend) => listening.hears(session, backend),
+  });
+  const listening: Listening = new Listening({
+    clock,
+    tokenGraceMs: limits.tokenGraceMs,
+    onGap: (session, link) => listChanges.mark(session, link.name, ALL_KINDS),
+    lostAnswer,
+  });
+  const listChanges = new ListChanges({ clock, catalogues, listening });
+  const notices = new BackendNotices({ serverRequests, listening, catalogues, listChanges, observer });
+  const handlers = new Handlers({ serverRequests, listening, listChanges, catalogues, notices, calls });
+  const env: SessionEnvironment = {
+    replica: options.replica,
+    store: options.store,
+    clock,
+    crypto,
+    limits,
+    backends: options.backends,
+    initializeTimeoutMs: (backend) => policy(backend).initializeMs,
+    cutParams: (params) => cutCapabilities(Buffer.from(params)),
+    handlers,
+  };
+  const manager = new SessionManager({
+    env,
+    names: new RecordNames(options.keys.index),
+    limits,
+    observer,
+    onEnded: options.onSessionEnded,
+  });
+  handlers.manager = manager;
+  const dispatcher = new Dispatcher({
+    manager,
+    initializer: new Initializer({
+      manager,
+      clock,
+      answerMs: limits.initializeAnswerMs,
+      virtualServer: options.virtualServer,
+      negotiate: negotiateVersion,
+      result: (session, missing) => resultFor(options, session, missing),
+    }),
+    requests: new ClientRequests({
+      calls,
+      catalogues,
+      notices,
+      onStateLoss: (backend) => policy(backend).onStateLoss,
+      onFault: options.onFault,
+    }),
+    notifications: new ClientNotifications(serverRequests, observer),
+    serverRequests,
+    listening,
+    slow: new SlowStreams(clock, limits.streamAfterMs),
+    onFault: options.onFault,
+  });
+  return { handle: dispatcher.handle, manager, stop: () => manager.stop() };
+}
+
+const ALL_KINDS = ['tools', 'prompts', 'resources', 'resourceTemplates'] as const;
+
+interface HandlerParts {
+  readonly serverRequests: ServerRequests;
+  readonly listening: Listening;
+  readonly listChanges: ListChanges;
+  readonly catalogues: Catalogues;
+  readonly notices: BackendNotices;
+  readonly calls: ConstructorParameters<typeof Catalogues>[0]['calls'];
+}
+
+/** What happens in sessions, to the parts of the message path that it concerns. */
+class Handlers implements SessionHandlers {
+  readonly #parts: HandlerParts;
+  manager: SessionManager | undefined;
+
+  constructor(parts: HandlerParts) {
+    this.#parts = parts;
+  }
+
+  backendMessage(session: LiveSession, link: BackendLink, message: Message): void {
+    const backend = link.session;
+    if (backend !== undefined) this.#parts.notices.unsolicited({ session, link, backend, message });
+  }
+
+  /** A backend joins, or is back: its lists join with it, and a client that listens hears it too. */
+  backendOpened(session: LiveSession, link: BackendLink): void {
+    if (session.state !== 'live') return;
+    this.#parts.listening.opened(session, link);
+    this.#parts.listChanges.mark(session, link.name, ALL_KINDS);
+  }
+
+  prepareBackend(
+    session: LiveSession,
+    target: { backend: BackendSession; name: string; credential: CredentialHeaders },
+  ): Promise<void> {
+    return replayState(this.#parts.catalogues, session, target);
+  }
+
+  /** What still runs is answered by the loss rule: reads may be asked again, everything else may have run. */
+  ended(session: LiveSession, state: SessionState): void {
+    for (const call of session.calls.values()) {
+      const error = state === 'closed' ? gone() : isRead(call.method) ? moved() : lost();
+      call.abandon(error, meshErrorResponse(call.id, error));
+    }
+    for (const stream of [...session.streams.values()]) stream.close();
+    this.#parts.listening.forget(session);
+    this.#parts.listChanges.forget(session);
+    this.#parts.serverRequests.forget(session);
+    this.#parts.catalogues.forget(session);
+    this.manager?.forget(session, state);
+  }
+}
+
+function resultFor(
+  options: SessionPlaneOptions,
+  session: LiveSession,
+  missing: Readonly<Record<string, unknown>>,
+): Buffer {
+  const server = options.virtualServer(session.body.virtualServer);
+  const present = [...session.links.values()].flatMap((link) => {
+    const instructions = link.session?.facts.instructions;
+    return instructions === undefined ? [] : [{ name: link.name, instructions }];
+  });
+  const meta = Object.keys(missing).length === 0 ? undefined : { [BACKENDS_META]: missing };
+  return initializeResult({
+    protocolVersion: session.body.protocolVersion,
+    build: options.build,
+    instructions: server?.instructions,
+    backends: present,
+    ...(meta === undefined ? {} : { meta }),
+  });
+}
+
+function gone(): MeshError {
+  return new MeshError('cancelled', 'The session has ended.');
+}
+
+function moved(): MeshError {
+  return new MeshError('session_busy', 'The session has moved to another replica.', { retryAfterMs: 1_000 });
+}
+
+function lost(): MeshError {
+  return new MeshError('outcome_unknown', 'The session moved to another replica; whether the call ran is unknown.');
+}
