@@ -1,0 +1,211 @@
+import { Cluster, ReplyError } from 'ioredis';
+import { MeshError } from '../../shared/errors.ts';
+import { Breaker } from './breaker.ts';
+import { type ConnectionOptions, createClient, type RedisClient } from './redis-connection.ts';
+import type { RedisScript } from './redis-scripts.ts';
+
+/** How many calls may wait for Redis at once. */
+const MAX_IN_FLIGHT = 2000;
+const UNANSWERED_TO_OPEN = 5;
+const OPEN_MS = 500;
+/** What a caller is told to wait before it tries again. */
+const RETRY_AFTER_MS = 1000;
+
+export interface ScriptCall {
+  readonly script: RedisScript;
+  readonly keys: readonly string[];
+  readonly args: readonly (string | number | Uint8Array)[];
+}
+
+export interface RedisLinkOptions extends ConnectionOptions {
+  readonly onReady: () => void;
+  /** Everything that goes wrong, as the code and the sentence that Redis or the system gave. */
+  readonly onFault: (fault: RedisFault) => void;
+}
+
+/** What went wrong, without the command that met it: commands hold credentials and data. */
+export interface RedisFault {
+  /** Redis's own error code (`OOM`, `NOAUTH`, …), the system's (`ECONNREFUSED`), `TIMEOUT` or `ERR`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/**
+ * One client with everything that bounds it: a deadline a call, a breaker, a cap
+ * on the calls in flight. A call that cannot be made, or whose answer does not
+ * come, rejects with `store_unavailable`.
+ */
+export class RedisLink {
+  readonly client: RedisClient;
+  readonly #options: RedisLinkOptions;
+  readonly #breaker = new Breaker({
+    failures: UNANSWERED_TO_OPEN,
+    openMs: OPEN_MS,
+    clock: () => performance.now(),
+  });
+  #inFlight = 0;
+
+  constructor(options: RedisLinkOptions) {
+    this.#options = options;
+    this.client = createClient(options);
+    this.client.on('ready', options.onReady);
+    this.client.on('error', (error: unknown) => options.onFault(describe(error)));
+    this.client.on('node error', (error: unknown) => options.onFault(describe(error)));
+    this.client.connect().catch(() => {
+      // Told to `onFault` already; the client goes on trying.
+    });
+  }
+
+  get connected(): boolean {
+    return this.client.status === 'ready';
+  }
+
+  get ready(): boolean {
+    return this.connected && this.#breaker.closed;
+  }
+
+  /** Runs one script; the reply's parts as bytes. */
+  async run(call: ScriptCall): Promise<readonly Buffer[]> {
+    return this.ask(() => this.#evaluate(call));
+  }
+
+  /** Runs one script and waits until `replicas` replicas have what it wrote. */
+  async runReplicated(call: ScriptCall, replicas: number): Promise<readonly Buffer[]> {
+    const waitMs = Math.floor(this.#options.commandTimeoutMs * 0.8);
+    return this.ask(async () => {
+      const { reply, acknowledged } = await this.#evaluateAndWait(call, replicas, waitMs);
+      if (acknowledged < replicas) {
+        throw new Error(`TOOFEW ${acknowledged} of ${replicas} replicas have the write.`);
+      }
+      return reply;
+    });
+  }
+
+  /** Any command, within the bounds. */
+  async ask<T>(attempt: () => Promise<T>): Promise<T> {
+    if (!this.connected) throw unavailable('Redis is not connected.');
+    if (this.#inFlight >= MAX_IN_FLIGHT) throw unavailable('Too many calls wait for Redis.');
+    if (!this.#breaker.admit()) throw unavailable('Redis has stopped answering.');
+    this.#inFlight += 1;
+    const deadline = performance.now() + this.#options.commandTimeoutMs;
+    try {
+      const result = await within(deadline, retryElsewhere(this.client, attempt));
+      this.#breaker.settle(true);
+      return result;
+    } catch (error) {
+      const fault = describe(error);
+      this.#breaker.settle(fault.code !== 'TIMEOUT');
+      this.#options.onFault(fault);
+      throw unavailable(fault.message);
+    } finally {
+      this.#inFlight -= 1;
+    }
+  }
+
+  stop(): void {
+    this.client.disconnect();
+  }
+
+  async #evaluate({ script, keys, args }: ScriptCall): Promise<readonly Buffer[]> {
+    const rest = [keys.length, ...keys, ...args.map(toArgument)];
+    try {
+      return toParts(await this.client.callBuffer('evalsha', script.sha, ...rest));
+    } catch (error) {
+      if (!isReply(error, 'NOSCRIPT')) throw error;
+      return toParts(await this.client.callBuffer('eval', script.lua, ...rest));
+    }
+  }
+
+  /** WAIT speaks of its connection's writes, so both go out together. */
+  async #evaluateAndWait(call: ScriptCall, replicas: number, waitMs: number) {
+    const { script, keys, args } = call;
+    const rest = [keys.length, ...keys, ...args.map(toArgument)];
+    let results = await this.client
+      .pipeline()
+      .callBuffer('evalsha', script.sha, ...rest)
+      .wait(replicas, waitMs)
+      .exec();
+    if (isReply(results?.[0]?.[0], 'NOSCRIPT')) {
+      results = await this.client
+        .pipeline()
+        .callBuffer('eval', script.lua, ...rest)
+        .wait(replicas, waitMs)
+        .exec();
+    }
+    const [evaluated, waited] = results ?? [];
+    const error = evaluated?.[0] ?? waited?.[0];
+    if (error) throw error;
+    return { reply: toParts(evaluated?.[1]), acknowledged: Number(waited?.[1] ?? 0) };
+  }
+}
+
+/** The answer to a caller: 503 and a time to come back, never "gone". */
+export function unavailable(why: string): MeshError {
+  return new MeshError('store_unavailable', 'The session store cannot be asked at this moment.', {
+    cause: new Error(why),
+    retryAfterMs: RETRY_AFTER_MS,
+  });
+}
+
+/** A write that met a replica was refused without effect, so it may be sent once more, to the new primary. */
+async function retryElsewhere<T>(client: RedisClient, attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!isReply(error, 'READONLY') || client instanceof Cluster) throw error;
+    await untilReady(client);
+    return attempt();
+  }
+}
+
+/** Its caller's deadline ends the wait; a client that never becomes ready is ended by `stop`. */
+function untilReady(client: RedisClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settled = (settle: () => void) => () => {
+      client.off('ready', ready);
+      client.off('end', ended);
+      settle();
+    };
+    const ready = settled(resolve);
+    const ended = settled(() => reject(new Error('The connection has ended.')));
+    client.on('ready', ready);
+    client.on('end', ended);
+  });
+}
+
+function within<T>(deadline: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error('TIMEOUT Redis did not answer in time.')),
+      Math.max(0, deadline - performance.now()),
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+function describe(error: unknown): RedisFault {
+  if (!(error instanceof Error)) return { code: 'ERR', message: 'Redis failed.' };
+  if (error.message === 'Command timed out')
+    return { code: 'TIMEOUT', message: 'Redis did not answer in time.' };
+  // "unknown command" quotes the arguments of the command, which may be a password.
+  const message = (error.message.split(', with args')[0] ?? '').slice(0, 200);
+  const system: unknown = Reflect.get(error, 'code');
+  const code = /^([A-Z][A-Z0-9]+) /.exec(message)?.[1] ?? (typeof system === 'string' ? system : 'ERR');
+  return { code, message };
+}
+
+function isReply(error: unknown, code: string): boolean {
+  return error instanceof ReplyError && error instanceof Error && error.message.startsWith(code);
+}
+
+function toArgument(value: string | number | Uint8Array): string | number | Buffer {
+  return typeof value === 'object' ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
+}
+
+function toParts(reply: unknown): readonly Buffer[] {
+  if (!Array.isArray(reply)) throw new Error('ERR Redis gave an unexpected reply.');
+  return reply.map((part: unknown) => {
+    if (Buffer.isBuffer(part)) return part;
+    throw new Error('ERR Redis gave an unexpected reply.');
+  });
+}

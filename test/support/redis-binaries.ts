@@ -1,0 +1,111 @@
+import { execFile } from 'node:child_process';
+import { access, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'redis');
+const ROOT = join(CACHE, 'root');
+const SENTENCE =
+  'These tests need redis-server 7.0 or newer: install it (Debian and Ubuntu: apt-get install redis-server), or make apt-get download redis-tools work.';
+
+export interface RedisBinaries {
+  readonly server: string;
+  readonly cli: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+let found: Promise<RedisBinaries> | undefined;
+
+/** redis-server and redis-cli: from the PATH, else from Debian's packages, kept in the cache folder. Rejects with one sentence. */
+export function redisBinaries(): Promise<RedisBinaries> {
+  found ??= find();
+  return found;
+}
+
+async function find(): Promise<RedisBinaries> {
+  const onPath = await ofPath();
+  if (onPath !== undefined) return onPath;
+  const cached = await ofFolder(ROOT);
+  if (cached !== undefined) return cached;
+  console.log(`redis-server is not on the PATH: fetching it from this system's packages into ${CACHE}`);
+  const fetched = (await fetchPackages().catch(() => undefined)) ?? (await install().catch(() => undefined));
+  if (fetched === undefined) throw new Error(SENTENCE);
+  return fetched;
+}
+
+async function ofPath(): Promise<RedisBinaries | undefined> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const binaries = {
+      server: join(folder, 'redis-server'),
+      cli: join(folder, 'redis-cli'),
+      env: process.env,
+    };
+    if (await works(binaries)) return binaries;
+  }
+  return undefined;
+}
+
+async function ofFolder(root: string): Promise<RedisBinaries | undefined> {
+  const folders = await Promise.all(
+    ['usr/lib', 'lib'].map(async (lib) => {
+      const entries = await readdir(join(root, lib), { withFileTypes: true }).catch(() => []);
+      return entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, lib, entry.name));
+    }),
+  );
+  const binaries = {
+    server: join(root, 'usr/bin/redis-server'),
+    cli: join(root, 'usr/bin/redis-cli'),
+    env: { ...process.env, LD_LIBRARY_PATH: folders.flat().join(delimiter) },
+  };
+  return (await works(binaries)) ? binaries : undefined;
+}
+
+async function works({ server, cli, env }: RedisBinaries): Promise<boolean> {
+  try {
+    await access(cli);
+    const { stdout } = await run(server, ['--version'], { env, timeout: 10_000 });
+    return Number(/v=(\d+)\./.exec(stdout)?.[1] ?? 0) >= 7;
+  } catch {
+    return false;
+  }
+}
+
+/** Needs no root: packages are unpacked into a folder, never installed. */
+async function fetchPackages(): Promise<RedisBinaries | undefined> {
+  await mkdir(CACHE, { recursive: true });
+  const work = await mkdtemp(join(CACHE, 'fetch-'));
+  try {
+    const { stdout } = await run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
+    const libraries = [...stdout.matchAll(/Depends: ((?:lib|lua)\S+)/g)].map((match) => match[1] ?? '');
+    const packages = [
+      'redis-server',
+      'redis-tools',
+      ...libraries.filter((name) => !name.startsWith('libc6')),
+    ];
+    const download = () => run('apt-get', ['download', ...packages], { cwd: work, timeout: 120_000 });
+    await download().catch(async () => {
+      await run('apt-get', ['update'], { timeout: 120_000 });
+      await download();
+    });
+    const unpacked = join(work, 'root');
+    for (const file of await readdir(work)) {
+      if (file.endsWith('.deb'))
+        await run('dpkg-deb', ['-x', join(work, file), unpacked], { timeout: 30_000 });
+    }
+    if ((await ofFolder(unpacked)) === undefined) return undefined;
+    // Another test run may have been faster: then its folder is as good.
+    await rename(unpacked, ROOT).catch(() => {});
+    return await ofFolder(ROOT);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function install(): Promise<RedisBinaries | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  console.log('unpacking it did not work: installing the package redis-server');
+  await run('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], { timeout: 180_000 });
+  return ofPath();
+}
