@@ -8,8 +8,7 @@ import { type BackendHealth, HealthRecord } from './health.ts';
 import { ChildSlots, StdioBackend } from './stdio.ts';
 import { StreamableHttpBackend } from './streamable-http.ts';
 
-export interface BackendRegistryOptions {
-  readonly backends: readonly BackendSettings[];
+export interface BackendOptions {
   /** The longest message, in bytes. */
   readonly messageBytes: number;
   /** stdio children of this replica, over all backends. */
@@ -24,28 +23,36 @@ interface Entry {
   readonly health: HealthRecord;
 }
 
-/** The configured backends by name, and how they fare. */
-export class BackendRegistry {
-  readonly #entries: ReadonlyMap<string, Entry>;
-  readonly #swept: Promise<void>;
+/** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
+export function createBackends(
+  backends: readonly BackendSettings[],
+  options: BackendOptions,
+): BackendRegistry {
+  const records = new ChildRecords(join(options.stateFolder, 'children'));
+  const slots = new ChildSlots(options.stdioChildren);
+  const entries = backends.map((settings): [string, Entry] => {
+    const health = new HealthRecord();
+    return [settings.name, { health, backend: build(settings, { ...options, health, records, slots }) }];
+  });
+  const swept = records.sweep().then((count) => {
+    if (count > 0) options.log.warn('children that a replica left behind were ended', { count });
+  });
+  return new BackendRegistry(new Map(entries), swept);
+}
 
-  /** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
-  constructor(options: BackendRegistryOptions) {
-    const records = new ChildRecords(join(options.stateFolder, 'children'));
-    const slots = new ChildSlots(options.stdioChildren);
-    const entries = options.backends.map((settings): [string, Entry] => {
-      const health = new HealthRecord();
-      return [settings.name, { health, backend: build(settings, { ...options, health, records, slots }) }];
-    });
-    this.#entries = new Map(entries);
-    this.#swept = records.sweep().then((count) => {
-      if (count > 0) options.log.warn('children that a replica left behind were ended', { count });
-    });
+/** The configured backends by name, in the order of the configuration, and how they fare. */
+export class BackendRegistry implements Iterable<[string, Backend]> {
+  /** Resolves when what a killed replica left is ended. */
+  readonly swept: Promise<void>;
+  readonly #entries: ReadonlyMap<string, Entry>;
+
+  constructor(entries: ReadonlyMap<string, Entry>, swept: Promise<void>) {
+    this.#entries = entries;
+    this.swept = swept;
   }
 
-  /** In the order of the configuration. */
-  get names(): readonly string[] {
-    return [...this.#entries.keys()];
+  *[Symbol.iterator](): Iterator<[string, Backend]> {
+    for (const [name, { backend }] of this.#entries) yield [name, backend];
   }
 
   get(name: string): Backend | undefined {
@@ -59,11 +66,11 @@ export class BackendRegistry {
   /** Ends every child and connection. What was open fails; no backend is told. */
   async stop(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(({ backend }) => backend.stop()));
-    await this.#swept;
+    await this.swept;
   }
 }
 
-interface Parts extends BackendRegistryOptions {
+interface Parts extends BackendOptions {
   readonly health: HealthRecord;
   readonly records: ChildRecords;
   readonly slots: ChildSlots;

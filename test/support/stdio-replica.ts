@@ -1,0 +1,24 @@
+/** A program that starts one deaf stdio child, notes it in the folder given, prints the child's pid and stays: to be killed. */
+import { createBackends } from '../../control-plane/backend/registry.ts';
+import { silentLogger } from '../../shared/log.ts';
+import { callTool, open } from './backend-calls.ts';
+import { stdioBackendCommand } from './stdio-backend.ts';
+
+const registry = createBackends(
+  [
+    {
+      kind: 'stdio',
+      name: 'kid',
+      ...stdioBackendCommand('--deaf'),
+      shared: false,
+      credential: { strategy: 'none' },
+      timeouts: { initializeMs: 5_000, requestMs: 5_000, humanPacedMs: 5_000 },
+      replaySafe: new Set(),
+      onStateLoss: 'continue',
+    },
+  ],
+  { messageBytes: 65_536, stdioChildren: 2, stateFolder: process.argv[2] ?? '', log: silentLogger },
+);
+const backend = registry.get('kid');
+if (backend === undefined) throw new Error('no backend');
+console.log(await callTool(await open(backend), 'pid'));
