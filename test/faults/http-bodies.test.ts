@@ -33,7 +33,7 @@ describe('HTTP bodies that are too long, false or not what they seem', () => {
     verifies('HTTP-5', 'H17')('a body that crosses the limit in chunks is refused when it does'),
     async () => {
       const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`;
-      const answer = await rawHttp(edge.port, chunked(chunk.repeat(64) + '1\r\n{\r\n'));
+      const answer = await rawHttp(edge.port, chunked(`${chunk.repeat(64)}1\r\n{\r\n`));
       expect(answer.status).to.equal(413);
       expect(edge.mesh.crossed).to.have.length(0);
     },
