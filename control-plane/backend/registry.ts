@@ -8,7 +8,8 @@ import { type BackendHealth, HealthRecord } from './health.ts';
 import { ChildSlots, StdioBackend } from './stdio.ts';
 import { StreamableHttpBackend } from './streamable-http.ts';
 
-export interface BackendOptions {
+export interface BackendRegistryOptions {
+  readonly backends: readonly BackendSettings[];
   /** The longest message, in bytes. */
   readonly messageBytes: number;
   /** stdio children of this replica, over all backends. */
@@ -23,36 +24,28 @@ interface Entry {
   readonly health: HealthRecord;
 }
 
-/** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
-export function createBackends(
-  backends: readonly BackendSettings[],
-  options: BackendOptions,
-): BackendRegistry {
-  const records = new ChildRecords(join(options.stateFolder, 'children'));
-  const slots = new ChildSlots(options.stdioChildren);
-  const entries = backends.map((settings): [string, Entry] => {
-    const health = new HealthRecord();
-    return [settings.name, { health, backend: build(settings, { ...options, health, records, slots }) }];
-  });
-  const swept = records.sweep().then((count) => {
-    if (count > 0) options.log.warn('children that a replica left behind were ended', { count });
-  });
-  return new BackendRegistry(new Map(entries), swept);
-}
-
 /** The configured backends by name, in the order of the configuration, and how they fare. */
-export class BackendRegistry implements Iterable<[string, Backend]> {
+export class BackendRegistry {
   /** Resolves when what a killed replica left is ended. */
   readonly swept: Promise<void>;
   readonly #entries: ReadonlyMap<string, Entry>;
 
-  constructor(entries: ReadonlyMap<string, Entry>, swept: Promise<void>) {
-    this.#entries = entries;
-    this.swept = swept;
+  /** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
+  constructor(options: BackendRegistryOptions) {
+    const records = new ChildRecords(join(options.stateFolder, 'children'));
+    const slots = new ChildSlots(options.stdioChildren);
+    const entries = options.backends.map((settings): [string, Entry] => {
+      const health = new HealthRecord();
+      return [settings.name, { health, backend: build(settings, { ...options, health, records, slots }) }];
+    });
+    this.#entries = new Map(entries);
+    this.swept = records.sweep().then((count) => {
+      if (count > 0) options.log.warn('children that a replica left behind were ended', { count });
+    });
   }
 
-  *[Symbol.iterator](): Iterator<[string, Backend]> {
-    for (const [name, { backend }] of this.#entries) yield [name, backend];
+  get names(): readonly string[] {
+    return [...this.#entries.keys()];
   }
 
   get(name: string): Backend | undefined {
@@ -70,7 +63,7 @@ export class BackendRegistry implements Iterable<[string, Backend]> {
   }
 }
 
-interface Parts extends BackendOptions {
+interface Parts extends BackendRegistryOptions {
   readonly health: HealthRecord;
   readonly records: ChildRecords;
   readonly slots: ChildSlots;

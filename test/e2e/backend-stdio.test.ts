@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import type { Backend } from '../../control-plane/backend/backend.ts';
-import { type BackendOptions, createBackends } from '../../control-plane/backend/registry.ts';
+import { BackendRegistry, type BackendRegistryOptions } from '../../control-plane/backend/registry.ts';
 import type { StdioBackendSettings } from '../../control-plane/settings.ts';
 import { createLogger, silentLogger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
@@ -219,7 +219,11 @@ describe('a stdio backend', () => {
 });
 
 /** A registry with one stdio backend, in a state folder of its own unless one is given. */
-function start(change: Partial<StdioBackendSettings> = {}, flag = '', options: Partial<BackendOptions> = {}) {
+function start(
+  change: Partial<StdioBackendSettings> = {},
+  flag = '',
+  options: Partial<BackendRegistryOptions> = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'outrigger-children-'));
   const settings: StdioBackendSettings = {
     kind: 'stdio',

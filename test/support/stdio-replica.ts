@@ -1,11 +1,11 @@
 /** A program that starts one deaf stdio child, notes it in the folder given, prints the child's pid and stays: to be killed. */
-import { createBackends } from '../../control-plane/backend/registry.ts';
+import { BackendRegistry } from '../../control-plane/backend/registry.ts';
 import { silentLogger } from '../../shared/log.ts';
 import { callTool, open } from './backend-calls.ts';
 import { stdioBackendCommand } from './stdio-backend.ts';
 
-const registry = createBackends(
-  [
+const registry = new BackendRegistry({
+  backends: [
     {
       kind: 'stdio',
       name: 'kid',
@@ -17,8 +17,11 @@ const registry = createBackends(
       onStateLoss: 'continue',
     },
   ],
-  { messageBytes: 65_536, stdioChildren: 2, stateFolder: process.argv[2] ?? '', log: silentLogger },
-);
+  messageBytes: 65_536,
+  stdioChildren: 2,
+  stateFolder: process.argv[2] ?? '',
+  log: silentLogger,
+});
 const backend = registry.get('kid');
 if (backend === undefined) throw new Error('no backend');
 console.log(await callTool(await open(backend), 'pid'));
