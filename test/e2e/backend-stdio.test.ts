@@ -236,9 +236,10 @@ function start(
     onStateLoss: 'continue',
     ...change,
   };
-  const limits = { messageBytes: 64 * 1024, stdioChildren: 2 };
-  const registry = createBackends([settings], {
-    ...limits,
+  const registry = new BackendRegistry({
+    backends: [settings],
+    messageBytes: 64 * 1024,
+    stdioChildren: 2,
     stateFolder: folder,
     log: silentLogger,
     ...options,
