@@ -124,7 +124,8 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   /** Hands the exchange to the handler once its body and its caller are there. */
   dispatch(handle: (exchange: Exchange) => unknown): void {
     if (this.#dispatched || this.#finished || this.#body === undefined || this.#caller === undefined) return;
-    if (this.#left !== undefined && this.#left !== 'detached') return;
+    const early = this.#left;
+    if (early !== undefined && early !== 'detached') return;
     this.#dispatched = true;
     try {
       const result = handle(this);
@@ -132,7 +133,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     } catch (thrown) {
       this.#broke(thrown);
     }
-    if (this.#left !== undefined) this.#tell(this.#left);
+    if (early !== undefined) this.#tell(early);
   }
 
   json(pieces: readonly Uint8Array[], sessionId?: string): void {

@@ -284,7 +284,7 @@ export class SidecarStream {
   }
 
   #open(open: Open): boolean {
-    if (this.#state === 'leaving') {
+    if (this.#state === 'leaving' && !open.follows) {
       this.#late += 1;
       return true;
     }

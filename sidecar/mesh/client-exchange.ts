@@ -26,6 +26,8 @@ export class ClientExchange implements ExchangeHandle {
   unknown = 0;
   /** Whether it was sent before and comes again. */
   again = false;
+  /** It goes to a stream that is being left, on purpose. */
+  follows = false;
   /** When it gives up waiting for a stream, on the monotonic clock. */
   waitsUntil = 0;
   readonly #owner: ExchangeOwner;
@@ -129,7 +131,7 @@ export class ClientExchange implements ExchangeHandle {
   }
 
   /** Whether it may belong to another exchange at all. */
-  get follows(): boolean {
+  get mayFollow(): boolean {
     const { scanned } = this.request;
     return scanned?.kind === 'response' || scanned?.method === 'notifications/cancelled';
   }

@@ -113,8 +113,10 @@ class StreamingMeshClient implements ObservedMeshClient {
 
   /** A reply or a cancellation follows its exchange to a stream that is being left. */
   #carrier(exchange: ClientExchange): ReplicaStream | undefined {
-    if (!exchange.follows) return undefined;
-    return this.#pool.leaving().find((stream) => stream.carries(exchange));
+    if (!exchange.mayFollow) return undefined;
+    const carrier = this.#pool.leaving().find((stream) => stream.carries(exchange));
+    exchange.follows = carrier !== undefined;
+    return carrier;
   }
 
   #settled(welcome: Welcome): void {

@@ -78,6 +78,7 @@ export class StreamExchange extends Lane<SidecarFrame> implements Reader {
       tracestate: request.tracestate ?? null,
       body: null,
       more: null,
+      follows: this.client.follows || null,
     };
     this.push({ open }, open, request.body);
     if (this.client.detached) this.detach();

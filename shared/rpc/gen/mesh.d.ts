@@ -653,6 +653,9 @@ export namespace outrigger {
 
                 /** Open more */
                 more?: (boolean|null);
+
+                /** Open follows */
+                follows?: (boolean|null);
             }
 
             /** Represents an Open. */
@@ -696,6 +699,9 @@ export namespace outrigger {
 
                 /** Open more. */
                 public more: boolean;
+
+                /** Open follows. */
+                public follows: boolean;
 
                 /**
                  * Encodes the specified Open message. Does not implicitly {@link outrigger.mesh.v1.Open.verify|verify} messages.

@@ -1022,6 +1022,7 @@ export const outrigger = $root.outrigger = (() => {
                 Open.prototype.tracestate = "";
                 Open.prototype.body = $util.newBuffer([]);
                 Open.prototype.more = false;
+                Open.prototype.follows = false;
 
                 Open.encode = function encode(message, writer, q) {
                     if (!writer)
@@ -1052,6 +1053,8 @@ export const outrigger = $root.outrigger = (() => {
                         writer.uint32(82).bytes(message.body);
                     if (message.more != null && Object.hasOwnProperty.call(message, "more"))
                         writer.uint32(88).bool(message.more);
+                    if (message.follows != null && Object.hasOwnProperty.call(message, "follows"))
+                        writer.uint32(96).bool(message.follows);
                     return writer;
                 };
 
@@ -1120,6 +1123,10 @@ export const outrigger = $root.outrigger = (() => {
                             }
                         case 11: {
                                 message.more = reader.bool();
+                                break;
+                            }
+                        case 12: {
+                                message.follows = reader.bool();
                                 break;
                             }
                         default:
