@@ -119,7 +119,13 @@ function readCursor(result: Buffer, span: Span | undefined): string | undefined 
 
 const NULL = Buffer.from('null');
 
+/** An item that the process knows was sound when it came first. */
 function parseItem(kind: ListKind, bytes: Buffer): Item | undefined {
+  const hash = createHash('sha256').update(bytes).digest('base64url');
+  return pool.get(`${kind} ${hash}`, () => readItem(kind, bytes, hash));
+}
+
+function readItem(kind: ListKind, bytes: Buffer, hash: string): Item | undefined {
   const whole = { start: 0, end: bytes.length };
   const { key, members, checks } = SHAPES[kind];
   if (!isObject(bytes, whole)) return undefined;
@@ -129,7 +135,11 @@ function parseItem(kind: ListKind, bytes: Buffer): Item | undefined {
     return span === undefined ? !required : holds(bytes, span);
   });
   const keySpan = sound ? readKey(bytes, key) : undefined;
-  return keySpan === undefined ? undefined : intern(kind, bytes, keySpan);
+  if (keySpan === undefined) return undefined;
+  // A copy of its own: a slice would keep the whole page alive, and the pool of small buffers its neighbours.
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return { bytes: own, hash, key: decodeString(own, keySpan), keySpan };
 }
 
 /** The key decides where calls go, so it must read the same to everybody. */
@@ -142,16 +152,6 @@ function readKey(bytes: Buffer, key: Fields): Span | undefined {
     if (thrown instanceof JsonRpcFault) return undefined;
     throw thrown;
   }
-}
-
-function intern(kind: ListKind, bytes: Buffer, keySpan: Span): Item {
-  const hash = createHash('sha256').update(bytes).digest('base64url');
-  return pool.get(`${kind} ${hash}`, () => {
-    // A copy of its own: a slice would keep the whole page alive, and the pool of small buffers its neighbours.
-    const own = Buffer.allocUnsafeSlow(bytes.length);
-    bytes.copy(own);
-    return { bytes: own, hash, key: decodeString(own, keySpan), keySpan };
-  });
 }
 
 function notAList(cause?: unknown): MeshError {

@@ -140,7 +140,8 @@ export class Routes {
     const named = parseNamespaced(visible);
     if (named !== undefined && backends.includes(named.backend)) return named;
     let budget = MATCHING_BUDGET;
-    for (const { backend, width, matches } of this.#templates) {
+    for (const { backend, head, width, matches } of this.#templates) {
+      if (!visible.startsWith(head)) continue;
       budget -= width * visible.length;
       if (budget < 0) break;
       if (matches(visible)) return { backend, original: visible };
@@ -194,7 +195,7 @@ interface Owner {
 }
 
 /** Steps that one URI may cost over all templates. */
-const MATCHING_BUDGET = 1_000_000;
+const MATCHING_BUDGET = 100_000;
 
 function usualName(kind: ListKind, mode: Naming['mode'], { backend, original }: Owner): string {
   return kind === 'tools' || kind === 'prompts' ? naturalName({ mode }, backend, original) : original;

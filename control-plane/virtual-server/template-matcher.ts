@@ -1,6 +1,8 @@
 /** Whether a URI can be an expansion of a template. */
 export interface TemplateMatcher {
   readonly matches: (uri: string) => boolean;
+  /** What every expansion begins with. */
+  readonly head: string;
   /** What one match costs at most, in steps per character of the URI. */
   readonly width: number;
 }
@@ -27,11 +29,14 @@ export function compileTemplate(template: string): TemplateMatcher | undefined {
     if (uri.length > LONGEST_URI) return false;
     let reached = new Uint8Array(uri.length + 1);
     reached[0] = 1;
-    for (const part of parts)
+    for (const part of parts) {
       reached = part.kind === 'literal' ? overLiteral(uri, reached, part) : overRun(uri, reached, part);
+      if (!reached.includes(1)) return false;
+    }
     return reached[uri.length] === 1;
   };
-  return { matches, width: parts.length };
+  const [first] = parts;
+  return { matches, head: first?.kind === 'literal' ? first.text : '', width: parts.length };
 }
 
 interface Literal {

@@ -5,10 +5,11 @@ export class WeakPool<T extends object> {
     if (this.#refs.get(key)?.deref() === undefined) this.#refs.delete(key);
   });
 
-  get(key: string, make: () => T): T {
+  get<M extends T | undefined>(key: string, make: () => M): T | M {
     const known = this.#refs.get(key)?.deref();
     if (known !== undefined) return known;
     const value = make();
+    if (value === undefined) return value;
     this.#refs.set(key, new WeakRef(value));
     this.#forget.register(value, key);
     return value;
