@@ -112,9 +112,14 @@ export class Catalogues {
     await this.#refresh(session, caller, KIND_OF[wanted.kind]);
     if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates');
     const found = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
-    const [rival] = found?.rivals ?? [];
-    if (rival !== undefined) {
-      throw new MeshError('backend_unavailable', `This may be the backend "${rival}"'s, which is not there now.`, { backend: rival });
+    const [silent] = found === undefined ? this.#silent(session, view, wanted.kind) : (found.rivals ?? []);
+    if (silent !== undefined) {
+      const failure = view.readings.get(key(silent, KIND_OF[wanted.kind]))?.failure;
+      const why = failure?.message ?? `The backend "${silent}" has not answered yet.`;
+      throw new MeshError('backend_unavailable', `This may be the backend "${silent}"'s. ${why}`, {
+        backend: silent,
+        cause: failure,
+      });
     }
     return found;
   }
@@ -184,6 +189,12 @@ export class Catalogues {
     return view.catalogue;
   }
 
+  /** Backends that may own a name that nobody else has: their list has never been read. A prefix would have told. */
+  #silent(session: LiveSession, view: View, kind: RouteKind): readonly string[] {
+    const prefixed = (kind === 'tool' || kind === 'prompt') && this.#naming(session).mode === 'prefix';
+    return prefixed ? [] : this.#catalogue(session, view).unread(KIND_OF[kind]);
+  }
+
   #naming(session: LiveSession) {
     const { desired, virtualServer } = session.body;
     return this.#options.virtualServer(virtualServer)?.naming ?? { mode: 'prefix' as const, order: desired };
@@ -215,7 +226,7 @@ export class Catalogues {
 
   #current(session: LiveSession, view: View, { link, kind }: { link: BackendLink; kind: ListKind }): boolean {
     const reading = view.readings.get(key(link.name, kind));
-    if (reading === undefined || reading.stale) return false;
+    if (reading === undefined || reading.stale || view.flights.has(key(link.name, kind))) return false;
     const age = this.#options.clock.now() - reading.at;
     if (reading.failure !== undefined) return age < RETRY_MS;
     return age < UNHEARD_MS || this.#options.hears(session, link.name);
