@@ -79,7 +79,6 @@ function settings(source, outfile) {
     legalComments: 'none',
     sourcemap: 'linked',
     sourcesContent: false,
-    define: { 'process.env.NODE_ENV': '"production"' },
     logLevel: 'error',
   };
 }

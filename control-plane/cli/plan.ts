@@ -44,8 +44,8 @@ export interface PlannedProgram {
 const HOST = '127.0.0.1';
 /** A helper has no sessions to bring to an end. */
 const HELPER_GRACE_MS = 5_000;
-/** What a program may need beside its drain. */
-const SLACK_MS = 3_000;
+/** More than a program allows itself beside its drain: it ends by its own bound first. */
+const SLACK_MS = 7_000;
 
 export async function planUp(
   options: UpOptions,
