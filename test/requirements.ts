@@ -110,12 +110,10 @@ export const PROTOCOL = {
   'HTTP-23': {
     must: true,
     text: '401 with `WWW-Authenticate` naming our own protected-resource metadata; 403 insufficient_scope with all the scopes that the operation needs.',
-    deferred: 'no metadata document or challenge is served yet',
   },
   'HTTP-24': {
     must: true,
     text: "The metadata document (RFC 9728) is served; `resource` is the URL that the client uses; a backend's own metadata or challenge is never relayed.",
-    deferred: 'no metadata document or challenge is served yet',
   },
   'HTTP-25': {
     must: true,

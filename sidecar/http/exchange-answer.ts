@@ -69,6 +69,9 @@ export class ExchangeAnswer implements AnswerSink {
 
   event(pieces: readonly Uint8Array[], eventId: string | undefined, retryMs: number | undefined): boolean {
     if (this.#over || this.#stream === undefined) return false;
+    // When to come back is no event: with a data line of its own a reader would take it for a message.
+    if (pieces.length === 0 && eventId === undefined)
+      return this.#stream.send([Buffer.from(`retry: ${retryMs}\n\n`)]);
     return this.#stream.send(encodeEvent({ id: eventId, retryMs, pieces }));
   }
 

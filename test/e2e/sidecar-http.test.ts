@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { MeshError, type Reason } from '../../shared/errors.ts';
 import { verifies } from '../requirements.ts';
@@ -6,6 +5,7 @@ import {
   CLIENT_HEADERS,
   type Crossed,
   echo,
+  eventually,
   PING,
   type RunningEdge,
   ScriptedMesh,
@@ -109,8 +109,9 @@ describe('the sidecar speaks Streamable HTTP', () => {
       sink.event([Buffer.from('{"a":'), Buffer.from('1}')], 's.1.1', undefined);
       expect(await read.until('\n\n')).to.equal('id: s.1.1\ndata: {"a":1}\n\n');
       sink.event([Buffer.from('{"b":2}')], undefined, undefined);
+      sink.event([], undefined, 200);
       sink.end();
-      expect(await read.rest()).to.equal('data: {"b":2}\n\n');
+      expect(await read.rest()).to.equal('data: {"b":2}\n\nretry: 200\n\n');
     });
 
     it(verifies('HTTP-20')('a quiet stream hears a comment within the interval'), async () => {
@@ -418,12 +419,4 @@ function reader(response: Response) {
     },
     cancel: () => source.cancel(),
   };
-}
-
-async function eventually(holds: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt += 1) {
-    if (holds()) return;
-    await delay(10);
-  }
-  throw new Error(`never happened: ${holds.toString()}`);
 }

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
-import { CLIENT_HEADERS, type Crossed, PING, ScriptedMesh, startEdge } from '../support/edge.ts';
+import { CLIENT_HEADERS, type Crossed, eventually, PING, ScriptedMesh, startEdge } from '../support/edge.ts';
 import { postHead, rawHttp, rawPost } from '../support/raw-http.ts';
 
 const BODY = JSON.stringify(PING);
@@ -220,12 +220,4 @@ async function open(port: number): Promise<Socket> {
   socket.on('error', () => {});
   await once(socket, 'connect');
   return socket;
-}
-
-async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt += 1) {
-    if (await holds()) return;
-    await delay(10);
-  }
-  throw new Error(`never happened: ${holds.toString()}`);
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, silentLogger } from '../../shared/log.ts';
 import type { HeldToken } from '../../sidecar/credentials/held-token.ts';
 import type { ListenAddress } from '../../sidecar/http/address.ts';
@@ -82,6 +83,8 @@ export function echo({ request, sink }: Crossed): void {
 
 export interface EdgeOptions {
   readonly mesh?: ScriptedMesh;
+  /** The product's own mesh client instead. */
+  readonly client?: MeshClient;
   readonly heldToken?: HeldToken;
   readonly address?: ListenAddress;
   readonly limits?: Partial<EdgeLimits>;
@@ -106,7 +109,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<RunningEdge>
   const mesh = options.mesh ?? new ScriptedMesh();
   const metrics = new SidecarMetrics();
   const edge = new Edge({
-    mesh,
+    mesh: options.client ?? mesh,
     heldToken: options.heldToken,
     limits: { ...LIMITS, ...options.limits },
     extraHosts: options.extraHosts ?? [],
@@ -159,3 +162,12 @@ const LISTENER = {
   requestTimeoutMs: 20_000,
   keepAliveTimeoutMs: 5_000,
 };
+
+/** Polls until it holds; rejects after 4 s. */
+export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 400; attempt += 1) {
+    if (await holds()) return;
+    await delay(10);
+  }
+  throw new Error(`never happened: ${holds.toString()}`);
+}
