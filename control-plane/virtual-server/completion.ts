@@ -17,7 +17,7 @@ export interface CompletionTarget {
 }
 
 /** Values that one completion may have (MCP 2025-11-25, Completion). */
-export const MAX_VALUES = 100;
+const MAX_VALUES = 100;
 
 /** Reads the `ref` of a completion request. Throws MeshError `invalid_params` where it names nothing, or by a key twice. */
 export function completionTarget(bytes: Buffer, ref: Span): CompletionTarget {

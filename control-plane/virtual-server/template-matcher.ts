@@ -105,8 +105,9 @@ function literal(text: string): Literal {
 function overLiteral(uri: string, from: Uint8Array, { text, borders }: Literal): Uint8Array<ArrayBuffer> {
   const to = new Uint8Array(from.length);
   for (let i = 0, k = 0; i < uri.length; i++) {
-    while (k > 0 && (k === text.length || uri[i] !== text[k])) k = borders[k - 1] as number;
-    if (uri[i] === text[k]) k++;
+    const c = uri.charCodeAt(i);
+    while (k > 0 && (k === text.length || c !== text.charCodeAt(k))) k = borders[k - 1] as number;
+    if (c === text.charCodeAt(k)) k++;
     if (k === text.length && from[i + 1 - k] === 1) to[i + 1] = 1;
   }
   return to;
@@ -116,13 +117,13 @@ function overRun(uri: string, from: Uint8Array, { lead, stop, optional }: Run): 
   const to = optional ? Uint8Array.from(from) : new Uint8Array(from.length);
   // `open`: some start has been passed, and no stop since.
   let open = lead === '' && from[0] === 1;
+  const leadCode = lead.charCodeAt(0);
+  const stopCode = stop.charCodeAt(0);
   for (let i = 0; i < uri.length; i++) {
-    const c = uri[i];
-    const starts = lead !== '' && c === lead && from[i] === 1;
-    if (c === stop) open = false;
+    const c = uri.charCodeAt(i);
+    if (c === stopCode) open = false;
     if (open) to[i + 1] = 1;
-    if (starts) open = true;
-    if (lead === '' && from[i + 1] === 1) open = true;
+    if (lead === '' ? from[i + 1] === 1 : c === leadCode && from[i] === 1) open = true;
   }
   return to;
 }

@@ -76,12 +76,7 @@ export function errorResponse(id: Uint8Array | null, error: RpcError): Uint8Arra
 export function meshErrorResponse(id: Uint8Array | null, error: MeshError): Uint8Array[] {
   const { reason, retryable, backend, message } = error;
   const data = backend === undefined ? { reason, retryable } : { reason, retryable, backend };
-  return errorResponse(id, { code: rpcCode(reason), message, data });
-}
-
-/** The JSON-RPC error code of a reason. -32001 means "session not found" and nothing else. */
-export function rpcCode(reason: Reason): number {
-  return CODES[reason];
+  return errorResponse(id, { code: CODES[reason], message, data });
 }
 
 /** The bytes of a span with some spans within it replaced. The splices do not overlap; their order does not matter. */
@@ -170,6 +165,7 @@ function paramsPiece(method: string): Buffer {
   return (METHOD_PIECES.get(method) ?? encodeMethod(method)).withParams;
 }
 
+/** -32001 means "session not found" and nothing else. */
 const CODES = {
   parse_error: -32700,
   invalid_request: -32600,

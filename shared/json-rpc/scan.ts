@@ -4,10 +4,10 @@ import { type Scanned, type Span, slice } from './message.ts';
 import { type Findings, fields, found, MAX_DEPTH, Walker } from './walker.ts';
 
 /** Messages in one array, where the negotiated revision has arrays at all (2025-03-26). */
-export const MAX_BATCH = 100;
+const MAX_BATCH = 100;
 
 /** Bytes between the quotes of a string id. */
-export const MAX_ID_BYTES = 256;
+const MAX_ID_BYTES = 256;
 
 const META = fields(['progressToken'], { slot: 6 });
 const PARAMS = fields(['name', 'uri', 'ref', '_meta', 'progressToken', 'requestId', 'cursor', 'level'], {

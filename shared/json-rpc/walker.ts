@@ -10,7 +10,7 @@ export const MAX_DEPTH = 64;
  * message limit then takes some 10 ms at most, whatever its shape, and so does
  * a parser behind us; scalars in an array are cheap and not counted.
  */
-export const MAX_NODES = 200_000;
+const MAX_NODES = 200_000;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
