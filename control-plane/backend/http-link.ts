@@ -10,7 +10,8 @@ export interface HttpLinkOptions {
   readonly url: URL;
   /** Sent with every request; a credential of the same name takes their place. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly messageBytes: number;
+  /** Of one call; a listening stream may go on. */
+  readonly limits: ExchangeLimits;
   readonly connections: Connections;
   readonly deadlines: Deadlines;
   readonly health: HealthRecord;
@@ -22,9 +23,6 @@ export interface SessionHeaders {
   readonly protocolVersion: string | undefined;
 }
 
-/** Bytes of all messages of one call together. */
-const CALL_BYTES = 64 * 1024 * 1024;
-const STALL_MS = 60_000;
 const ACCEPT_BOTH = 'application/json, text/event-stream';
 const ACCEPT_EVENTS = 'text/event-stream';
 
@@ -46,8 +44,8 @@ export class HttpLink {
     this.#path = `${options.url.pathname}${options.url.search}`;
     this.#connections = options.connections;
     this.#configured = Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]);
-    this.#callLimits = { messageBytes: options.messageBytes, totalBytes: CALL_BYTES, stallMs: STALL_MS };
-    this.#listenLimits = { ...this.#callLimits, totalBytes: Number.POSITIVE_INFINITY };
+    this.#callLimits = options.limits;
+    this.#listenLimits = { ...options.limits, totalBytes: Number.POSITIVE_INFINITY };
   }
 
   /** The headers of all POSTs of a session, to be made once. */

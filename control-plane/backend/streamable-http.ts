@@ -32,9 +32,16 @@ export interface StreamableHttpOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** The longest message, in bytes. */
   readonly messageBytes: number;
+  /** Bytes of all messages of one call together; 64 MiB unless said. */
+  readonly callBytes?: number;
+  /** How long a message may stop in its middle, in milliseconds; 60 s unless said. */
+  readonly stallMs?: number;
   readonly health: HealthRecord;
   readonly connections?: ConnectionLimits;
 }
+
+const CALL_BYTES = 64 * 1024 * 1024;
+const STALL_MS = 60_000;
 
 export class StreamableHttpBackend implements Backend {
   readonly name: string;
@@ -53,7 +60,11 @@ export class StreamableHttpBackend implements Backend {
       backend: options.name,
       url,
       headers: options.headers,
-      messageBytes: options.messageBytes,
+      limits: {
+        messageBytes: options.messageBytes,
+        totalBytes: options.callBytes ?? CALL_BYTES,
+        stallMs: options.stallMs ?? STALL_MS,
+      },
       connections: this.#connections,
       deadlines: this.#deadlines,
       health: options.health,

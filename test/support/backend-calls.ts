@@ -5,9 +5,11 @@ import {
   BackendFault,
   type BackendSession,
 } from '../../control-plane/backend/backend.ts';
-import type { ConnectionLimits } from '../../control-plane/backend/connections.ts';
 import { HealthRecord } from '../../control-plane/backend/health.ts';
-import { StreamableHttpBackend } from '../../control-plane/backend/streamable-http.ts';
+import {
+  StreamableHttpBackend,
+  type StreamableHttpOptions,
+} from '../../control-plane/backend/streamable-http.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 
 /** Our connector to a URL; stopped when it goes out of scope. */
@@ -21,13 +23,16 @@ export const BOB = { authorization: 'Bearer bob' };
 export const INITIALIZE_PARAMS =
   '{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1.0"}}';
 
-export function connectTo(
-  url: string,
-  options: { headers?: Record<string, string>; connections?: ConnectionLimits; messageBytes?: number } = {},
-): Connector {
+export function connectTo(url: string, options: Partial<StreamableHttpOptions> = {}): Connector {
   const health = new HealthRecord();
-  const { headers = {}, messageBytes = 4 * 1024 * 1024, ...rest } = options;
-  const backend = new StreamableHttpBackend({ name: 'test', url, headers, messageBytes, health, ...rest });
+  const backend = new StreamableHttpBackend({
+    name: 'test',
+    url,
+    headers: {},
+    messageBytes: 4 * 1024 * 1024,
+    health,
+    ...options,
+  });
   return { backend, health, [Symbol.asyncDispose]: () => backend.stop() };
 }
 
