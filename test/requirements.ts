@@ -748,11 +748,12 @@ export const FAULTS = {
   X7: { text: 'memory limit 160 MiB under 1,000 streams → sheds with 503, no OOM kill' },
   X9: {
     text: 'clock skew ±5 min → sidecar does no token-time decisions',
-    deferred: 'skewed clocks and dumps are not exercised with whole processes yet',
+    partly:
+      'a token crosses whatever its times say; skewed clocks are not exercised with whole processes yet',
   },
   X10: {
     text: 'core dump / `--inspect` / env dump → no bearer persisted on disk; `--inspect` refused in production image',
-    deferred: 'skewed clocks and dumps are not exercised with whole processes yet',
+    partly: '`--inspect`; dumps of whole processes are not searched yet',
   },
   X9b: {
     text: 'list request for a session that was deleted, expired, is foreign or unknown, while the sidecar holds sets → never answered locally: grants are per (session, credential) and end at once',

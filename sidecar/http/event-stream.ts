@@ -63,8 +63,9 @@ export class EventStream {
       return false;
     }
     response.write(frame);
-    this.#count(response.writableLength);
-    this.#held ||= this.#unread > HOLD_BYTES || (this.#edge.buffers.full && response.writableNeedDrain);
+    // Below Node's own mark no drain is announced, and what waits leaves with this turn.
+    this.#count(response.writableNeedDrain ? response.writableLength : 0);
+    this.#held ||= this.#unread > HOLD_BYTES || (this.#edge.buffers.full && this.#unread > 0);
     return !this.#held;
   }
 
@@ -78,7 +79,7 @@ export class EventStream {
   }
 
   #onDrain(): void {
-    this.#count(this.#response.writableLength);
+    this.#count(0);
     if (!this.#held) return;
     this.#held = false;
     this.#overrun = 0;

@@ -321,6 +321,18 @@ describe('the sidecar speaks Streamable HTTP', () => {
       },
     );
 
+    it(
+      verifies('X9')('a token crosses whatever its times say: the sidecar decides nothing by them'),
+      async () => {
+        for (const times of [{ exp: 1 }, { nbf: 4_000_000_000 }]) {
+          const payload = Buffer.from(JSON.stringify(times)).toString('base64url');
+          const authorization = `Bearer e30.${payload}.c2ln`;
+          expect((await edge.post(PING, { authorization })).status).to.equal(200);
+          expect(edge.mesh.last.request.authorization).to.equal(authorization);
+        }
+      },
+    );
+
     it(verifies('HTTP-24')('where nobody can sign in there is no metadata'), async () => {
       edge.mesh.facts = { ...FACTS, issuers: [] };
       expect((await fetch(METADATA())).status).to.equal(404);
