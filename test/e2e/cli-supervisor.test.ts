@@ -1,19 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { ensureBuilt } from '../support/build.ts';
 import { freePorts } from '../support/ports.ts';
+import { TSX, Watched } from '../support/watched.ts';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-/** By its place, because the programs run elsewhere. */
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const UP = path('../support/stand-in/main.ts');
 const FAULTY = path('../support/stand-in/faulty.ts');
 const STAND_IN = path('../support/stand-in/program.mjs');
@@ -46,50 +41,6 @@ function config(port: number) {
   };
 }
 
-/** A program that a test watches by the lines it writes. */
-class Watched {
-  readonly child: ChildProcess;
-  readonly lines: string[] = [];
-  readonly exited: Promise<number | null>;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(args: readonly string[], options: { cwd: string; env?: Record<string, string> }) {
-    this.child = spawn(process.execPath, ['--import', TSX, ...args], {
-      cwd: options.cwd,
-      env: { ...process.env, ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.exited = once(this.child, 'exit').then(([code]) => code as number | null);
-    for (const stream of [this.child.stdout, this.child.stderr]) {
-      if (stream === null) continue;
-      createInterface({ input: stream }).on('line', (line) => {
-        this.lines.push(line);
-        for (const check of this.#waiting) check();
-      });
-    }
-  }
-
-  /** The match of the `nth` line that matches, now or later. */
-  line(pattern: RegExp, nth = 1): Promise<RegExpExecArray> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no ${pattern} in\n${this.lines.join('\n')}`)), 15_000);
-      const check = () => {
-        const found = this.lines.map((line) => pattern.exec(line)).filter((match) => match !== null)[nth - 1];
-        if (found === undefined) return;
-        clearTimeout(timer);
-        this.#waiting.delete(check);
-        resolve(found);
-      };
-      this.#waiting.add(check);
-      check();
-    });
-  }
-
-  async pid(pattern: RegExp, nth = 1): Promise<number> {
-    return Number((await this.line(pattern, nth))[1]);
-  }
-}
-
 const SIDECAR = /sidecar local runs as (\d+)/;
 const REPLICA_A = /control-plane a runs as (\d+)/;
 const REPLICA_B = /control-plane b runs as (\d+)/;
@@ -114,7 +65,7 @@ describe('outrigger up', () => {
   });
 
   function start(env: Record<string, string> = {}): void {
-    up = new Watched([UP, 'mesh.json', STAND_IN, GUARD], {
+    up = new Watched([...TSX, UP, 'mesh.json', STAND_IN, GUARD], {
       cwd: folder,
       env,
     });
@@ -148,11 +99,11 @@ describe('outrigger up', () => {
     const [, a, b] = await startedPids();
     process.kill(a ?? 0, 'SIGKILL');
     await up.line(/replica a ended with SIGKILL; it is started again/);
-    const again = await up.pid(REPLICA_A, 2);
+    const again = await up.pid(REPLICA_A, { nth: 2 });
     expect(again).not.to.equal(a);
     expect(isRunning(b ?? 0)).to.equal(true);
     process.kill(again, 'SIGKILL');
-    await up.pid(REPLICA_A, 3);
+    await up.pid(REPLICA_A, { nth: 3 });
   });
 
   it(
@@ -164,7 +115,7 @@ describe('outrigger up', () => {
       up.child.kill('SIGINT');
       expect(await up.exited).to.equal(0);
       expect(up.lines.join('\n')).not.to.contain('in time');
-    const ends = up.lines.filter((line) => line.endsWith(' ends'));
+      const ends = up.lines.filter((line) => line.endsWith(' ends'));
       expect(ends[0]).to.contain('sidecar local ends');
       expect(
         ends
@@ -211,7 +162,7 @@ describe('the life of a program', () => {
   afterEach(() => program.child.kill('SIGKILL'));
 
   function start(fault: string): void {
-    program = new Watched([FAULTY, fault], { cwd: tmpdir() });
+    program = new Watched([...TSX, FAULTY, fault], { cwd: tmpdir() });
   }
 
   it(verifies('C2')('SIGTERM closes what was opened, last first, and ends it with 0'), async () => {
