@@ -11,7 +11,7 @@ import * as checks from './checks.ts';
 import { type EdgeLimits, EdgeState } from './edge-state.ts';
 import { ExchangeAnswer } from './exchange-answer.ts';
 import { createHostRules, type HostRules } from './hosts.ts';
-import { acceptsEvents, acceptsJsonAndEvents, isIdentity, isJson } from './media-types.ts';
+import { acceptsEvents, acceptsJsonAndEvents, isIdentity, isJson, prefersEvents } from './media-types.ts';
 import { metadataAnswer } from './metadata.ts';
 import { type Asked, askedBy, NOTHING_ASKED, type ParsedBody, parseBody } from './parsed-body.ts';
 import { isAcceptableVersion } from './protocol-version.ts';
@@ -178,7 +178,11 @@ export class Edge {
     }
     const { kind, body, scanned } = crossing;
     const { sessionId, protocolVersion, lastEventId, traceparent, tracestate } = head;
-    const answer = new ExchangeAnswer(response, this.state, { kind, context: this.#context(head, crossing) });
+    const answer = new ExchangeAnswer(response, this.state, {
+      kind,
+      context: this.#context(head, crossing),
+      prefersEvents: kind === 'message' && prefersEvents(head.accept),
+    });
     answer.attach(
       this.#options.mesh.open(
         {

@@ -20,6 +20,7 @@ export class ExchangeAnswer implements AnswerSink {
   readonly #edge: EdgeState;
   readonly #kind: ExchangeKind;
   readonly #context: AnswerContext;
+  readonly #events: boolean;
   #handle: ExchangeHandle | undefined;
   #stream: EventStream | undefined;
   #over = false;
@@ -27,12 +28,13 @@ export class ExchangeAnswer implements AnswerSink {
   constructor(
     response: ServerResponse,
     edge: EdgeState,
-    about: { kind: ExchangeKind; context: AnswerContext },
+    about: { kind: ExchangeKind; context: AnswerContext; prefersEvents: boolean },
   ) {
     this.#response = response;
     this.#edge = edge;
     this.#kind = about.kind;
     this.#context = about.context;
+    this.#events = about.prefersEvents;
     edge.open.add(this);
     response.on('close', () => {
       if (this.#finish('detached')) this.#handle?.detach();
@@ -49,6 +51,12 @@ export class ExchangeAnswer implements AnswerSink {
   }
 
   json(pieces: readonly Uint8Array[], sessionId: string | undefined): void {
+    if (this.#events && sessionId === undefined && !this.#over) {
+      this.stream();
+      this.event(pieces, undefined, undefined);
+      this.end();
+      return;
+    }
     if (!this.#finish('json')) return;
     const body = pieces.length === 1 ? (pieces[0] ?? NO_BODY) : Buffer.concat(pieces);
     const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];

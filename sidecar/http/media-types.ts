@@ -23,6 +23,15 @@ export function acceptsJsonAndEvents(accept: string | undefined): boolean {
   return accepts(accept, 'application', 'json') && accepts(accept, 'text', 'event-stream');
 }
 
+/**
+ * Whether the client names event streams before JSON. Both are acceptable to every
+ * client; one that asks for the stream first gets its answer as one.
+ */
+export function prefersEvents(accept: string | undefined): boolean {
+  if (accept === undefined || !accept.startsWith('text/event-stream')) return false;
+  return acceptsEvents(accept);
+}
+
 /** Whether `Accept` lets us answer a GET. */
 export function acceptsEvents(accept: string | undefined): boolean {
   if (accept === undefined) return false;
