@@ -82,6 +82,37 @@ describe('credentials on the mesh stream', () => {
     expect(await waiting).to.equal('unavailable');
   });
 
+  it(verifies('G11')('a refused one is 401, and is refused by the sidecar alone for a while'), async () => {
+    await using mesh = await startMesh();
+    const forged = mesh.issuer.token({ signature: () => Buffer.alloc(64) });
+    expect(await mesh.ask(forged)).to.equal('unauthenticated');
+    await until(() => mesh.replica.server.streams()[0]!.counters.credentials === 0);
+    const { framesIn } = mesh.replica.server.streams()[0]!.counters;
+    expect(await mesh.ask(forged)).to.equal('unauthenticated');
+    expect(mesh.replica.server.streams()[0]!.counters.framesIn).to.equal(framesIn);
+    expect(mesh.replica.arrived).to.have.length(0);
+  });
+
+  it(verifies('G11')('an expired one is 401, and a fresh one of the same principal goes on'), async () => {
+    await using mesh = await startMesh();
+    const token = mesh.issuer.token({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 60 });
+    expect(await mesh.ask(token)).to.equal('alice');
+    mesh.identity.clock.forward(70_000);
+    expect(await mesh.ask(token)).to.equal('unauthenticated');
+    await until(() => mesh.client.streams()[0]!.counters.credentials === 0);
+    expect(await mesh.ask(token)).to.equal('unauthenticated');
+    const renewed = mesh.issuer.token({ sub: 'alice', exp: Math.floor(Date.now() / 1000) + 600 });
+    expect(await mesh.ask(renewed)).to.equal('alice');
+  });
+
+  it(verifies('G11')('none is 401 where one is required, else a caller of its own kind'), async () => {
+    await using strict = await startMesh();
+    expect(await strict.ask(undefined)).to.equal('unauthenticated');
+    await using open = await startMesh({ anonymous: true });
+    expect(await open.ask(undefined)).to.equal('anonymous');
+    expect(await open.ask(open.issuer.token({ sub: 'alice' }))).to.equal('alice');
+  });
+
   it(
     verifies('G11')('one that the replica does not know is registered and sent again, invisibly'),
     async () => {
