@@ -40,7 +40,7 @@ if (missing.length > 0) {
     process.exitCode = 1;
   } else {
     const all = [...Object.entries(lock.packages), ...missing];
-    lock.packages = Object.fromEntries(all.sort(([one], [other]) => (one < other ? -1 : 1)));
+    lock.packages = Object.fromEntries(all.sort(([one], [other]) => one.localeCompare(other, 'en')));
     writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
   }
 }
