@@ -12,7 +12,7 @@ import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { ReachableBackend } from './session/backend-link.ts';
-import { createSessionPlane, type SessionPlane } from './session/session-plane.ts';
+import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
 import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
 import { openStore } from './store/open.ts';
@@ -87,7 +87,7 @@ interface SessionParts {
 }
 
 function sessionPlane({ settings, log, metrics, store, backends, ended }: SessionParts): SessionPlane {
-  const byName = new Map(settings.backends.map((backend) => [backend.name, backend]));
+  const policies = new Map(settings.backends.map((backend) => [backend.name, policyOf(backend)]));
   return createSessionPlane({
     replica: settings.replica,
     build: VERSION,
@@ -95,7 +95,7 @@ function sessionPlane({ settings, log, metrics, store, backends, ended }: Sessio
     clock: systemClock,
     keys: loadKeys(settings.keys, settings.stateFolder),
     backends,
-    policy: (name) => policyOf(byName.get(name)),
+    policy: (name) => policies.get(name) ?? NO_POLICY,
     virtualServer: (name) => virtualServer(settings, name),
     limits: { ...settings.limits, tokenGraceMs: settings.identity.tokenGraceMs },
     observer: observeSessions(metrics, log),
@@ -104,13 +104,12 @@ function sessionPlane({ settings, log, metrics, store, backends, ended }: Sessio
   });
 }
 
-function policyOf(backend: BackendSettings | undefined) {
-  if (backend === undefined) return NO_POLICY;
-  return { ...backend.timeouts, onStateLoss: backend.onStateLoss };
+function policyOf({ timeouts, onStateLoss }: BackendSettings): BackendPolicy {
+  return { ...timeouts, onStateLoss };
 }
 
 /** For a backend that a session still desires and configuration no longer has; nothing is sent to it. */
-const NO_POLICY = { initializeMs: 0, requestMs: 0, humanPacedMs: 0, onStateLoss: 'error' } as const;
+const NO_POLICY: BackendPolicy = { initializeMs: 0, requestMs: 0, humanPacedMs: 0, onStateLoss: 'error' };
 
 /** A sidecar that names no virtual server, or `default`, gets the first where none has that name. */
 function virtualServer(settings: Settings, name: string): VirtualServer | undefined {
