@@ -627,39 +627,37 @@ export const FAULTS = {
   },
   B1: {
     text: 'refused / DNS fail / TLS expired / wrong host name → initialize succeeds with the others, `result._meta["dev.outrigger/backends"]` says which failed; tools/call → -32603 `backend_unavailable`',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: "the fault that the connector gives; what initialize says of the other backends is the session's",
   },
   B2: {
     text: 'slow initialize (30 s) → bounded per-backend budget; others unaffected; late result discarded and closed',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the bound that the connector keeps; a later answer finds its connection closed',
   },
   B3: {
     text: "401/403 → caller sees -32000 `backend_unauthorized` + 401/403 only if the *caller's* credential is the cause; no retry with another identity",
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the fault that the connector gives; credential exchange is not offered yet',
   },
   B4: {
     text: '404 for our backend session → re-initialise once for this principal; call retried only if it was provably not executed',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the fault that the connector gives, with the proof that nothing ran',
   },
   B5: {
     text: '5xx, connection reset after request sent → -32603 `outcome_unknown`, retryable=false for tools/call; reads may retry once',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the fault that the connector gives, with whether the call can have run',
   },
   B6: {
     text: 'garbage JSON, HTML 200, wrong content type, wrong id, two responses, response to unasked id → -32603 `backend_protocol_error`; others unaffected',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the fault that the connector gives',
   },
   B7: {
     text: 'SSE event 100 MB / no newline / endless comments / infinite progress / never ends → cut at 4 MiB per event, 64 MiB per call, idle 60 s, total deadline',
-    partly: 'one event is bounded; a whole call is not yet',
   },
   B9: {
     text: 'backend URL resolves to private/loopback/link-local, rebinding between check and connect, `0x7f.1`, `[::ffff:10.0.0.1]` → blocked at connect-time by IP (unless allow-listed); use `net.BlockList`, not a parser of our own',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'configured URLs; none are learned at run time yet',
   },
   B10: {
     text: 'gzip bomb; 100 stacked encodings → identity only via `undici.request`; 7.30.2 fetch already refuses >5 encodings (CVE-2026-22036)',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   B11: {
     text: '`WWW-Authenticate: resource_metadata="http://169.254…"` → never dereferenced server-side',
@@ -687,7 +685,7 @@ export const FAULTS = {
   },
   B17: {
     text: 'backend sends `sampling/createMessage`, `roots/list`, `elicitation` → routed only to the owning session/stream, ids remapped, limits; else -32601',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'the connector gives it to the stream of the call, and a shared child gets -32601',
   },
   B20: {
     text: 'partial failure during restore → stored *desired* backend set unchanged',

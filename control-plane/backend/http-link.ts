@@ -60,8 +60,7 @@ export class HttpLink {
 
   /** A POST that expects an answer. Throws BackendFault `busy`. */
   call(request: LinkRequest & { readonly body: Buffer; readonly sink: ExchangeSink }): Exchange {
-    const released = this.#connections.callEnded;
-    const exchange = new Exchange({ ...this.#limited(this.#callLimits), sink: request.sink, released });
+    const exchange = this.#exchange(request.sink, this.#callLimits, this.#connections.callEnded);
     const headers = this.#headers(request);
     const options = { path: this.#path, method: 'POST', headers, body: request.body };
     if (!this.#connections.call(options, exchange)) throw busy('calls');
@@ -71,8 +70,7 @@ export class HttpLink {
   /** A GET that opens a stream. Throws BackendFault `busy`. */
   stream(request: LinkRequest & { readonly sink: ExchangeSink; readonly endless: boolean }): Exchange {
     const limits = request.endless ? this.#listenLimits : this.#callLimits;
-    const released = this.#connections.streamEnded;
-    const exchange = new Exchange({ ...this.#limited(limits), sink: request.sink, released });
+    const exchange = this.#exchange(request.sink, limits, this.#connections.streamEnded);
     const options = { path: this.#path, method: 'GET', headers: this.#headers(request) };
     if (!this.#connections.stream(options, exchange)) throw busy('streams');
     return exchange;
@@ -84,11 +82,7 @@ export class HttpLink {
   ): Promise<Outcome> {
     return new Promise((resolve) => {
       const sending = new Sending(this.deadlines, request.timeoutMs, resolve);
-      const exchange = new Exchange({
-        ...this.#limited(this.#callLimits),
-        sink: sending,
-        released: () => {},
-      });
+      const exchange = this.#exchange(sending, this.#callLimits, NOTHING);
       sending.exchange = exchange;
       const { method, body = null } = request;
       this.#connections.message(
@@ -98,12 +92,12 @@ export class HttpLink {
     });
   }
 
-  #limited(limits: ExchangeLimits): { limits: ExchangeLimits; deadlines: Deadlines } {
-    return { limits, deadlines: this.deadlines };
+  #exchange(sink: ExchangeSink, limits: ExchangeLimits, released: () => void): Exchange {
+    return new Exchange({ sink, limits, deadlines: this.deadlines, released });
   }
 
   #headers({ base, credential, more }: LinkRequest): string[] {
-    const headers = [...base];
+    const headers = base.slice();
     for (const name in credential) headers.push(name, credential[name] as string);
     if (this.#configured.length > 0) {
       const taken = new Set(Object.keys(credential).map((name) => name.toLowerCase()));
@@ -120,6 +114,9 @@ export interface LinkRequest {
   readonly credential: CredentialHeaders;
   readonly more?: Readonly<Record<string, string>> | undefined;
 }
+
+/** A short message takes no place that is counted. */
+const NOTHING = () => {};
 
 class Sending implements ExchangeSink, Watched {
   readonly dueAt: number;

@@ -23,7 +23,7 @@ export abstract class PendingCall implements Watched {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    call.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    call.signal?.addEventListener('abort', this, { once: true });
     deadlines.watch(this);
   }
 
@@ -37,6 +37,11 @@ export abstract class PendingCall implements Watched {
   /** Ends it here, whatever it is doing. */
   give(fault: BackendFault): void {
     this.settle(fault);
+  }
+
+  /** The signal of the call. */
+  handleEvent(): void {
+    this.abandon();
   }
 
   /** Gives it up without a word to the backend. */
@@ -71,7 +76,7 @@ export abstract class PendingCall implements Watched {
     if (this.#over) return;
     this.#over = true;
     this.#deadlines.forget(this);
-    this.call.signal?.removeEventListener('abort', this.#onAbort);
+    this.call.signal?.removeEventListener('abort', this);
     if (result instanceof BackendFault) {
       this.settled(result);
       this.#reject(result);
@@ -86,8 +91,6 @@ export abstract class PendingCall implements Watched {
 
   /** It is about to be given up although the backend may still work on it. */
   protected abstract timedOut(): void;
-
-  readonly #onAbort = (): void => this.abandon();
 
   #executed(): 'no' | 'unknown' {
     return this.sent ? 'unknown' : 'no';
