@@ -10,6 +10,7 @@ import {
   type Hello,
   MAX_UNWRITTEN,
   type Open,
+  PIECE_BYTES,
   type ReceivedSidecarFrame,
   type ReceivedSidecarFrames,
   type ReplicaFrame,
@@ -354,7 +355,9 @@ export class SidecarStream {
       if (now >= exchange.deadlineAt) exchange.expire();
       else if (exchange.stalledAt > 0 && now - exchange.stalledAt > CUT_MS) exchange.cut();
       else if (exchange.receiving && now - exchange.heardAt > CUT_MS) {
-        exchange.fail(new MeshError('invalid_request', 'The message did not arrive in time.'));
+        // Whether it was we who kept its credit back, or the sidecar that stopped.
+        const reason = exchange.owed < PIECE_BYTES ? 'invalid_request' : 'overloaded';
+        exchange.fail(new MeshError(reason, 'The message did not arrive in time.'));
       }
     }
   }

@@ -14,7 +14,7 @@ export const WINDOW_BYTES = 256 * 1024;
 /** While more waits for credit on a stream, an exchange may have only one piece waiting. */
 export const STREAM_CEILING_BYTES = 16 * 1024 * 1024;
 /** About how much leaves in one gRPC message, in bytes. */
-export const MESSAGE_BYTES = 64 * 1024;
+export const MESSAGE_BYTES = 128 * 1024;
 /** Messages handed to grpc-js and not yet written by it. More would only pile up behind each other. */
 export const MAX_UNWRITTEN = 2;
 /** An exchange for which more than this waits when more comes is cut. */

@@ -202,11 +202,12 @@ export class Outbox<F> {
   flush(beat = false): void {
     if (this.#blocked || this.#stopped) return;
     const frames = this.#takeControl();
-    let room = MESSAGE_BYTES - frames.length * FRAME_OVERHEAD;
-    for (let lane = this.#shift(); lane !== undefined; lane = this.#shift()) {
-      const weight = this.#serve(lane, frames);
-      room -= weight;
-      if (room <= 0) break;
+    // What a lane sends may name a credential that still waits: control frames go first, all of them.
+    let room = this.#control.length > 0 ? 0 : MESSAGE_BYTES - frames.length * FRAME_OVERHEAD;
+    while (room > 0) {
+      const lane = this.#shift();
+      if (lane === undefined) break;
+      room -= this.#serve(lane, frames);
     }
     if (frames.length === 0 && !beat) return;
     this.counters.messages += 1;

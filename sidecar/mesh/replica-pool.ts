@@ -15,8 +15,9 @@ interface Replica {
   readonly backoff: Backoff;
   /** The stream that takes exchanges, or is about to. */
   stream: ReplicaStream | undefined;
-  /** Not before this, on the monotonic clock, in milliseconds. */
+  /** Not before this by our own back-off, nor before that by the replica's wish; on the monotonic clock, in milliseconds. */
   notBefore: number;
+  askedUntil: number;
   /** Whether the last attempt failed. */
   failed: boolean;
 }
@@ -48,6 +49,8 @@ const WRONG: ReadonlySet<status> = new Set([
   status.FAILED_PRECONDITION,
   status.UNIMPLEMENTED,
 ]);
+/** Attempts further off than this are brought forward when there is no home, in milliseconds. */
+const HASTE_MS = 4_000;
 const MAX_CREDENTIALS = 1_000;
 /** What unfinished answers of one stream may hold, in bytes. */
 const HOLD_BYTES = 32 * 1024 * 1024;
@@ -118,11 +121,13 @@ export class ReplicaPool implements StreamOwner {
     for (const timer of [this.#retry, this.#election, this.#lookup]) clearTimeout(timer);
     if (this.#streams.size === 0) return;
     await new Promise<void>((resolve) => {
-      this.#closing = resolve;
       const bound = setTimeout(() => {
         for (const stream of [...this.#streams]) stream.close();
       }, graceMs);
-      bound.unref();
+      this.#closing = () => {
+        clearTimeout(bound);
+        resolve();
+      };
       for (const stream of [...this.#streams]) {
         if (graceMs > 0) stream.leave();
         else stream.close();
@@ -140,15 +145,11 @@ export class ReplicaPool implements StreamOwner {
     else this.#elect();
   }
 
-  left(stream: ReplicaStream): void {
+  left(stream: ReplicaStream, reconnectAfterMs: number): void {
     const replica = this.#find(stream.address);
-    if (replica?.stream === stream) {
-      replica.stream = undefined;
-      replica.notBefore = performance.now() + replica.backoff.next();
-    }
-    if (this.#home === stream) this.#home = undefined;
-    this.#elect();
-    this.#fill();
+    if (replica?.stream === stream) replica.stream = undefined;
+    else if (this.#home !== stream) return;
+    this.#moveOn(stream, { replica, askedMs: reconnectAfterMs });
   }
 
   answered(stream: ReplicaStream): void {
@@ -166,23 +167,49 @@ export class ReplicaPool implements StreamOwner {
   over(stream: ReplicaStream, end: StreamEnd): void {
     this.#streams.delete(stream);
     const welcomed = this.#welcomes.delete(stream);
-    if (this.#home === stream) this.#home = undefined;
-    const replica = this.#find(stream.address);
-    if (replica !== undefined && (replica.stream === stream || this.#successor === stream)) {
-      if (replica.stream === stream) replica.stream = undefined;
-      replica.failed = !welcomed;
-      const asked = WRONG.has(end.code) ? WRONG_MS : end.retryAfterMs;
-      replica.notBefore = performance.now() + replica.backoff.next(asked);
-    }
-    if (this.#successor === stream) this.#successor = undefined;
     if (this.#closed) {
       if (this.#streams.size === 0) this.#closing?.();
       return;
     }
     this.#report(stream, end);
-    this.#elect();
-    this.#fill();
+    let replica = this.#find(stream.address);
+    if (replica?.stream === stream || this.#successor === stream) {
+      if (replica?.stream === stream) replica.stream = undefined;
+      if (replica !== undefined) replica.failed = !welcomed;
+    } else {
+      // It left before, or its address is gone: another attempt has its own time.
+      replica = undefined;
+    }
+    if (this.#successor === stream) this.#successor = undefined;
+    const askedMs = WRONG.has(end.code) ? WRONG_MS : (end.retryAfterMs ?? 0);
+    this.#moveOn(stream, { replica, askedMs });
     if (this.down) this.#options.down();
+  }
+
+  /** After a stream was left or lost: the next home in the same turn, then new attempts, each in its time. */
+  #moveOn(
+    stream: ReplicaStream,
+    { replica, askedMs }: { replica: Replica | undefined; askedMs: number },
+  ): void {
+    if (this.#home === stream) this.#home = undefined;
+    this.#elect();
+    const homeless = this.#home === undefined;
+    const now = performance.now();
+    if (replica !== undefined) {
+      replica.askedUntil = now + askedMs;
+      replica.notBefore = replica.askedUntil + replica.backoff.next({ homeless });
+    }
+    if (homeless) this.#hasten(now);
+    this.#fill();
+  }
+
+  /** Without a home, attempts that were put off for long come sooner, but never before a replica's own wish. */
+  #hasten(now: number): void {
+    for (const replica of this.#order) {
+      if (replica.notBefore - now <= HASTE_MS) continue;
+      const soon = Math.max(now, replica.askedUntil) + replica.backoff.again();
+      replica.notBefore = Math.min(replica.notBefore, soon);
+    }
   }
 
   #report({ address }: ReplicaStream, { code, details }: StreamEnd): void {
@@ -282,6 +309,7 @@ export class ReplicaPool implements StreamOwner {
           backoff: new Backoff(),
           stream: undefined,
           notBefore: 0,
+          askedUntil: 0,
           failed: false,
         },
     );

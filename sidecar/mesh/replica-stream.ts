@@ -60,8 +60,8 @@ export interface StreamEnd {
 export interface StreamOwner {
   /** Welcome came. */
   ready(stream: ReplicaStream, welcome: Welcome): void;
-  /** The stream takes no more exchanges (GoAway). */
-  left(stream: ReplicaStream): void;
+  /** The stream takes no more exchanges; its replica may be asked again after `reconnectAfterMs`. */
+  left(stream: ReplicaStream, reconnectAfterMs: number): void;
   /** The first exchange on it was answered. */
   answered(stream: ReplicaStream): void;
   /** The exchange must be placed anew: it did not run here. */
@@ -208,7 +208,7 @@ export class ReplicaStream {
     if (this.#state === 'connecting') return this.#lose(ENDED);
     if (this.#state !== 'ready') return;
     this.#state = 'leaving';
-    this.#options.owner.left(this);
+    this.#options.owner.left(this, this.#comeBackAfterMs ?? 0);
     for (const exchange of [...this.#exchanges.values()]) {
       const { client } = exchange;
       if (client.request.kind !== 'listen' || client.done) continue;
