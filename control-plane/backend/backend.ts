@@ -83,7 +83,7 @@ export interface OpenOptions {
 
 /** One request to the backend. */
 export interface BackendCall {
-  /** At least 1 and never used twice in a backend session, nor open twice in this process where a child is shared; the envelope in `pieces` carries it. */
+  /** At least 1, and never used twice in a backend session; the envelope in `pieces` carries it, as its progress token if it asks for progress. */
   readonly id: number;
   /** The whole JSON-RPC message. */
   readonly pieces: readonly Uint8Array[];
@@ -91,8 +91,9 @@ export interface BackendCall {
   readonly credential: CredentialHeaders;
   /** More headers of this request, such as the trace context. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Without an answer for so long, the fault is `timeout` and the backend is told that the call is cancelled. */
   readonly timeoutMs: number;
-  /** Progress may extend the timeout, up to this much in all. */
+  /** Progress starts the timeout anew, and a request of the backend, which may wait for a person, suspends it: up to this much in all. */
   readonly maxTimeoutMs: number;
   /** Before it is sent, or while it runs; the fault is `aborted`. Nothing is told to the backend: see `cancel`. */
   readonly signal?: AbortSignal;
@@ -106,7 +107,7 @@ export interface BackendCall {
 export interface ListenOptions {
   readonly credential: CredentialHeaders;
   readonly signal: AbortSignal;
-  /** Events may have been missed: lists are to be read again. */
+  /** Events may have been missed since this session was last listened to, here or by another replica: lists are to be read again. */
   readonly onGap: () => void;
   /** The stream is open (true) or down and being resumed (false). */
   readonly onState: (open: boolean) => void;
@@ -128,9 +129,13 @@ export interface BackendSession {
   notify(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
   /** Sends the client's response to a request of the backend. */
   respond(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
-  /** Tells the backend to stop a call and frees it here; its late answer is dropped. */
+  /** Tells the backend to stop a call and frees it here, with the fault `aborted`; its late answer is dropped. Does nothing for a call that is over. */
   cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void;
-  /** Opens the listening stream and keeps it, resumed with back-off, until the signal. Resolves `unsupported` when the backend has none (404, 405, 204). */
+  /**
+   * Opens the listening stream and keeps it, resumed with back-off, until the signal. Resolves `unsupported` when the
+   * backend has none (404, 405, 204, or another refusal that speaks neither of the session nor of the caller). A stdio
+   * child is always heard: there it only waits.
+   */
   listen(options: ListenOptions): Promise<'closed' | 'unsupported'>;
   /** Ends it here. `terminate` also deletes it at the backend, bounded in time; without it the backend is told nothing. */
   close(how: { terminate: false } | { terminate: true; credential: CredentialHeaders }): Promise<void>;
