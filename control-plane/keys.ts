@@ -16,7 +16,7 @@ export interface Keys {
   readonly index: { readonly current: Uint8Array; readonly previous?: Uint8Array };
 }
 
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 const FILE = 'keys.json';
 

@@ -26,7 +26,7 @@ export class ExitError extends Error {
 type Release = () => void | Promise<void>;
 
 /** Closes what was opened, last first, each once. A failing release does not keep the others from running. */
-export class DisposableStack {
+class DisposableStack {
   readonly #releases: { readonly name: string; readonly release: Release }[] = [];
   #failed: ((name: string, error: unknown) => void) | undefined;
 

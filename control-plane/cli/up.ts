@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { ExitError, type Program } from '../../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../../shared/log.ts';
-import { loadConfig } from '../config.ts';
+import { type LoadedConfig, loadConfig } from '../config.ts';
 import { Child, type ChildSpec } from './child.ts';
 import { firstScreen } from './first-screen.ts';
 import { planUp, stateFolders, type UpOptions, type UpSurroundings } from './plan.ts';
@@ -18,10 +18,10 @@ const READY_WITHIN_MS = 60_000;
  */
 export async function up(options: UpOptions, around: UpSurroundings, program: Program): Promise<void> {
   const { config: file, replicas: _replicas, portBase: _portBase, ...overrides } = options;
-  const loaded = loadConfig({ file, env: around.env, cwd: around.cwd, overrides });
+  const loaded = forPeople(loadConfig({ file, env: around.env, cwd: around.cwd, overrides }));
   const plan = await planUp(options, loaded, around);
   const { settings } = loaded;
-  const text = settings.log.format === 'text' || (settings.log.format === 'auto' && process.stdout.isTTY);
+  const text = settings.log.format === 'text';
   const log = createLogger({ ...settings.log, fields: { program: 'up' } });
   const specs = [...plan.helpers, ...plan.replicas.map(({ spec }) => spec), plan.sidecar.spec];
   program.configure({ log, graceMs: longest(plan.helpers) + longest(specs) * 2 + 5_000 });
@@ -36,6 +36,13 @@ export async function up(options: UpOptions, around: UpSurroundings, program: Pr
   if (program.stopping.aborted) return;
   if (text) process.stdout.write(firstScreen({ plan, settings, children, cwd: around.cwd }));
   else log.info('ready', { url: `http://${showAddress(plan.sidecar.address)}/mcp` });
+}
+
+/** This command is for people, so its lines are text, also in a pipe, unless JSON is asked for. */
+function forPeople(loaded: LoadedConfig): LoadedConfig {
+  const { log } = loaded.settings;
+  if (log.format !== 'auto') return loaded;
+  return { ...loaded, settings: { ...loaded.settings, log: { ...log, format: 'text' } } };
 }
 
 interface Starting {

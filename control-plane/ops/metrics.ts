@@ -28,9 +28,6 @@ export interface Metrics {
   readonly lateFrames: Counter<'kind'>;
 }
 
-export type RestoreResult = 'restored' | 'not_found' | 'failed' | 'abandoned';
-export type CallOutcome = 'ok' | 'error' | 'fault' | 'timeout' | 'cancelled';
-
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export function createMetrics(): Metrics {

@@ -47,7 +47,7 @@ export function parseConfig<Schema extends v.GenericSchema>(
 }
 
 /** How a path is written in messages: `mcpServers.files.args[0]`. */
-export function showPath(path: Path): string {
+function showPath(path: Path): string {
   return path.reduce<string>((shown, key) => {
     if (typeof key === 'number') return `${shown}[${key}]`;
     if (!/^[A-Za-z0-9_-]+$/.test(key)) return `${shown}[${JSON.stringify(key)}]`;
