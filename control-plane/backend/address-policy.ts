@@ -41,7 +41,7 @@ export function guardedConnector(options: { readonly connectTimeoutMs: number })
   };
 }
 
-export const guardedLookup: LookupFunction = (hostname, options, callback) => {
+const guardedLookup: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, allAddresses(options), (error, found) => {
     if (error !== null) return callback(error, '', 0);
     const allowed = found.filter(({ address }) => !isForbiddenAddress(address));

@@ -1,4 +1,4 @@
-import type { Message, Scanned } from '../../shared/json-rpc/message.ts';
+import type { Message } from '../../shared/json-rpc/message.ts';
 import type { CredentialHeaders } from '../credentials/strategy.ts';
 
 /** What is kept of a backend session so that any replica can take it up again. No credential is part of it. */
@@ -154,4 +154,4 @@ export interface Backend {
   stop(): Promise<void>;
 }
 
-export type { Message, Scanned };
+export type { Message };

@@ -11,7 +11,7 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number;
 }
 
-export const DEFAULT_LIMITS: ConnectionLimits = {
+const DEFAULT_LIMITS: ConnectionLimits = {
   calls: 64,
   waiting: 1024,
   streams: 8192,

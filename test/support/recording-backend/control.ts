@@ -108,14 +108,15 @@ export async function runControlled(
     options: { port: { type: 'string', default: '0' }, script: { type: 'string', default: '{}' } },
   });
   const backend = await start(JSON.parse(values.script) as Partial<Script>, Number(values.port));
-  const control = createServer(async (request, response) => {
-    if (request.url === '/record') return void response.end(JSON.stringify(backend.record));
-    try {
-      await perform(backend, JSON.parse(await read(request)) as Action);
-      response.writeHead(204).end();
-    } catch (error) {
-      response.writeHead(400).end(String(error));
+  const control = createServer((request, response) => {
+    if (request.url === '/record') {
+      response.end(JSON.stringify(backend.record));
+      return;
     }
+    read(request)
+      .then((body) => perform(backend, JSON.parse(body) as Action))
+      .then(() => response.writeHead(204).end())
+      .catch((error: unknown) => response.writeHead(400).end(String(error)));
   });
   control.listen(0, '127.0.0.1', () => {
     const { port } = control.address() as AddressInfo;
