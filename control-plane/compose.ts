@@ -1,6 +1,6 @@
 import { systemClock } from '../shared/clock.ts';
-import { createLogger, type Logger } from '../shared/log.ts';
 import type { Program } from '../shared/lifecycle.ts';
+import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { createStrategy } from './credentials/create.ts';
@@ -21,7 +21,10 @@ import { naturalName } from './virtual-server/naming.ts';
 
 /** Puts a replica together and serves until the program is told to stop. What is opened is closed in reverse order. */
 export async function startControlPlane(settings: Settings, program: Program): Promise<void> {
-  const log = createLogger({ ...settings.log, fields: { program: 'control-plane', replica: settings.replica } });
+  const log = createLogger({
+    ...settings.log,
+    fields: { program: 'control-plane', replica: settings.replica },
+  });
   program.configure({ log, graceMs: settings.limits.drainMs + SHUTDOWN_MARGIN_MS });
   const health = new Health();
   const metrics = createMetrics();
@@ -32,7 +35,8 @@ export async function startControlPlane(settings: Settings, program: Program): P
     log,
     onAlarm: ({ kind, detail }) => {
       metrics.storeAlarms.inc({ kind });
-      if (kind === 'session_lost' || kind === 'record_quarantined') metrics.sessionsLost.inc({ reason: kind });
+      if (kind === 'session_lost' || kind === 'record_quarantined')
+        metrics.sessionsLost.inc({ reason: kind });
       log.error('store alarm', { event: kind, detail });
     },
   });
@@ -48,7 +52,14 @@ export async function startControlPlane(settings: Settings, program: Program): P
   });
   program.defer('backends', () => registry.stop());
   const backends = reachableBackends(settings, registry);
-  const sessions = sessionPlane({ settings, log, metrics, store, backends, ended: (id) => mesh.endSession(id) });
+  const sessions = sessionPlane({
+    settings,
+    log,
+    metrics,
+    store,
+    backends,
+    ended: (id) => mesh.endSession(id),
+  });
   program.defer('sessions', () => sessions.stop());
   const mesh: MeshServer = meshServer({ settings, log, sessions, store });
   const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
@@ -58,7 +69,11 @@ export async function startControlPlane(settings: Settings, program: Program): P
   });
   countStreams(metrics, mesh, sessions);
   health.started();
-  log.info('replica ready', { event: 'ready', address: `${settings.listen.grpc.host}:${port}`, port: ops.port });
+  log.info('replica ready', {
+    event: 'ready',
+    address: `${settings.listen.grpc.host}:${port}`,
+    port: ops.port,
+  });
 }
 
 /** Beyond the drain: what closing takes. */
@@ -68,7 +83,10 @@ function hostPart(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function reachableBackends(settings: Settings, registry: BackendRegistry): ReadonlyMap<string, ReachableBackend> {
+function reachableBackends(
+  settings: Settings,
+  registry: BackendRegistry,
+): ReadonlyMap<string, ReachableBackend> {
   const reachable = new Map<string, ReachableBackend>();
   for (const { name, credential } of settings.backends) {
     const backend = registry.get(name);
@@ -146,7 +164,10 @@ function meshServer({ settings, log, sessions, store }: MeshParts): MeshServer {
 }
 
 /** Under the names by which the client calls them. */
-function replaySafeTools(settings: Settings, server: VirtualServerSettings | VirtualServer | undefined): string[] {
+function replaySafeTools(
+  settings: Settings,
+  server: VirtualServerSettings | VirtualServer | undefined,
+): string[] {
   if (server === undefined) return [];
   return settings.backends
     .filter(({ name }) => server.backends.includes(name))
@@ -154,7 +175,8 @@ function replaySafeTools(settings: Settings, server: VirtualServerSettings | Vir
 }
 
 function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane): void {
-  const collect = (gauge: { set(value: number): void }, read: () => number) => Object.assign(gauge, { collect: () => gauge.set(read()) });
+  const collect = (gauge: { set(value: number): void }, read: () => number) =>
+    Object.assign(gauge, { collect: () => gauge.set(read()) });
   collect(metrics.sessions, () => sessions.manager.size);
   collect(metrics.meshStreams, () => mesh.streams().length);
   collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));

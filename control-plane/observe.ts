@@ -15,7 +15,10 @@ export function observeSessions(metrics: Metrics, log: Logger): SessionObserver 
     },
     mismatched(kind) {
       metrics.bindingMismatches.inc();
-      log.warn('a caller named a session that is bound to another principal', { event: 'session_binding_mismatch', kind });
+      log.warn('a caller named a session that is bound to another principal', {
+        event: 'session_binding_mismatch',
+        kind,
+      });
     },
     ended(session, reason) {
       log.info('session left this replica', { session, reason });
