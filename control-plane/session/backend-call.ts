@@ -1,5 +1,5 @@
-import { MeshError } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
 import { BackendFault, type BackendSession, type Message } from '../backend/backend.ts';
 import type { CredentialHeaders } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -87,11 +87,17 @@ function mayRepeat(fault: BackendFault, method: string): boolean {
 
 async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
   const { session, link, caller, method, signal, onMessage } = plan;
+  // A call in flight may outlive the session here; nothing new is sent for it.
+  if (session.state === 'fenced') throw moved();
   const backend = link.session ?? (await connect(session, link, caller));
   if (plan.refuseStateLoss === true && link.takeStateLoss()) {
-    throw new MeshError('backend_restarted', `The backend "${link.name}" was started afresh; what it held is lost.`, {
-      backend: link.name,
-    });
+    throw new MeshError(
+      'backend_restarted',
+      `The backend "${link.name}" was started afresh; what it held is lost.`,
+      {
+        backend: link.name,
+      },
+    );
   }
   const obtained = link.credential(caller, signal);
   const credential = obtained instanceof Promise ? await obtained : obtained;
@@ -113,30 +119,48 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
     });
   } catch (thrown) {
     if (thrown instanceof BackendFault && thrown.kind === 'session_lost') link.lost(backend, thrown);
-    if (thrown instanceof BackendFault && thrown.kind === 'timeout') backend.cancel(id, 'timeout', credential);
+    if (thrown instanceof BackendFault && thrown.kind === 'timeout')
+      backend.cancel(id, 'timeout', credential);
     throw thrown;
   }
 }
 
 /** A backend session made afresh is published before it serves: a session that is gone meanwhile, or another's, serves nothing. */
-export async function connect(session: LiveSession, link: BackendLink, caller: Caller): Promise<BackendSession> {
+export async function connect(
+  session: LiveSession,
+  link: BackendLink,
+  caller: Caller,
+): Promise<BackendSession> {
   const backend = await link.ensure(caller);
   if (session.state === 'starting') return backend;
   await session.saved();
-  if (session.state !== 'live') throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+  if (session.state === 'fenced') throw moved();
+  if (session.state !== 'live')
+    throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
   return backend;
 }
 
 /** Opening a backend session, obtaining a credential or a first attempt took its time: the session may be another replica's by now, or gone. */
 async function confirm(session: LiveSession): Promise<void> {
   if (session.state === 'live') await session.touch();
-  if (session.state !== 'live') throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+  if (session.state === 'fenced') throw moved();
+  if (session.state !== 'live')
+    throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+}
+
+/** Another replica has taken the session over before the request was sent. */
+export function moved(): MeshError {
+  return new MeshError('session_busy', 'The session has moved to another replica.', { retryAfterMs: 1_000 });
 }
 
 /** What a fault at a backend is to the client. Its own credential's refusal is said; nobody else's is tried. */
 export function toMeshError(thrown: unknown, backend: string): MeshError {
   if (!(thrown instanceof BackendFault)) return MeshError.from(thrown);
-  const options = { backend, cause: thrown, ...(thrown.retryAfterMs === undefined ? {} : { retryAfterMs: thrown.retryAfterMs }) };
+  const options = {
+    backend,
+    cause: thrown,
+    ...(thrown.retryAfterMs === undefined ? {} : { retryAfterMs: thrown.retryAfterMs }),
+  };
   const unknown = thrown.executed === 'unknown';
   switch (thrown.kind) {
     case 'unreachable':
@@ -146,21 +170,41 @@ export function toMeshError(thrown: unknown, backend: string): MeshError {
         ? outcomeUnknown(backend, thrown)
         : new MeshError('backend_unavailable', `The backend "${backend}" lost its session again.`, options);
     case 'unauthorized':
-      return new MeshError('backend_unauthorized', `The backend "${backend}" refused the credential of this caller.`, options);
+      return new MeshError(
+        'backend_unauthorized',
+        `The backend "${backend}" refused the credential of this caller.`,
+        options,
+      );
     case 'forbidden':
-      return new MeshError('backend_unauthorized', `The backend "${backend}" does not allow this to this caller.`, options);
+      return new MeshError(
+        'backend_unauthorized',
+        `The backend "${backend}" does not allow this to this caller.`,
+        options,
+      );
     case 'rate_limited':
       return new MeshError('backend_busy', `The backend "${backend}" asks to slow down.`, options);
     case 'busy':
-      return new MeshError('backend_busy', `No more connections to the backend "${backend}" may be opened now.`, options);
+      return new MeshError(
+        'backend_busy',
+        `No more connections to the backend "${backend}" may be opened now.`,
+        options,
+      );
     case 'timeout':
       return new MeshError('backend_timeout', `The backend "${backend}" did not answer in time.`, options);
     case 'protocol':
-      return new MeshError('backend_protocol_error', `The backend "${backend}" answered with something that is not MCP.`, options);
+      return new MeshError(
+        'backend_protocol_error',
+        `The backend "${backend}" answered with something that is not MCP.`,
+        options,
+      );
     case 'interrupted':
       return unknown
         ? outcomeUnknown(backend, thrown)
-        : new MeshError('backend_unavailable', `The backend "${backend}" failed before it took the request.`, options);
+        : new MeshError(
+            'backend_unavailable',
+            `The backend "${backend}" failed before it took the request.`,
+            options,
+          );
     case 'aborted':
       return new MeshError('cancelled', 'The request was cancelled.', options);
   }

@@ -64,7 +64,10 @@ export class Dispatcher {
     if (message.scanned.method === 'initialize' && exchange.sessionId === '') {
       return this.#options.initializer.run(exchange, message);
     }
-    return this.#one(exchange, await this.#session(exchange), message);
+    const { kind } = message.scanned;
+    const finishing =
+      kind === 'request' ? undefined : this.#options.manager.finishing(exchange.caller, exchange.sessionId);
+    return this.#one(exchange, finishing ?? (await this.#session(exchange)), message);
   }
 
   async #one(exchange: Exchange, session: LiveSession, message: Message): Promise<void> {
@@ -79,16 +82,21 @@ export class Dispatcher {
   async #batch(exchange: Exchange, messages: readonly Message[]): Promise<void> {
     const session = await this.#session(exchange);
     if (!allowsBatches(session.body.protocolVersion)) {
-      throw new MeshError('invalid_request', 'Arrays of messages are not part of the negotiated protocol version.');
+      throw new MeshError(
+        'invalid_request',
+        'Arrays of messages are not part of the negotiated protocol version.',
+      );
     }
     const requests = messages.filter(({ scanned }) => scanned.kind === 'request');
-    for (const message of messages) if (message.scanned.kind !== 'request') this.#tell(session, exchange, message);
+    for (const message of messages)
+      if (message.scanned.kind !== 'request') this.#tell(session, exchange, message);
     if (requests.length > 0) this.#run(session, exchange, requests);
     else exchange.reply.accepted();
   }
 
   #tell(session: LiveSession, exchange: Exchange, message: Message): void {
-    if (message.scanned.kind === 'response') this.#options.serverRequests.deliver(session, exchange.caller, message);
+    if (message.scanned.kind === 'response')
+      this.#options.serverRequests.deliver(session, exchange.caller, message);
     else this.#options.notifications.take(session, exchange.caller, message);
   }
 
@@ -98,13 +106,17 @@ export class Dispatcher {
     if (exchange.reply.closed) return;
     const ids = messages.map(rawId);
     if (new Set(ids).size < ids.length || ids.some((id) => session.calls.has(id))) {
-      throw new MeshError('invalid_request', 'A request with this id is already in progress in this session.');
+      throw new MeshError(
+        'invalid_request',
+        'A request with this id is already in progress in this session.',
+      );
     }
     if (messages.some(({ scanned }) => scanned.method === 'initialize')) {
       throw new MeshError('invalid_request', 'This session is already initialized.');
     }
     const stream = this.#stream(session, exchange, ids);
-    for (const message of messages) this.#options.requests.run({ session, caller: exchange.caller, message, stream });
+    for (const message of messages)
+      this.#options.requests.run({ session, caller: exchange.caller, message, stream });
     if (stream.waiting) {
       if (messages.length > 1) stream.start();
       else this.#options.slow.add(stream);
@@ -151,7 +163,8 @@ export class Dispatcher {
 }
 
 function requireSession(exchange: Exchange): void {
-  if (exchange.sessionId === '') throw new MeshError('session_id_missing', 'The Mcp-Session-Id header is required.');
+  if (exchange.sessionId === '')
+    throw new MeshError('session_id_missing', 'The Mcp-Session-Id header is required.');
 }
 
 function toMessage(bytes: Buffer): Message {
@@ -164,6 +177,9 @@ function rawId({ bytes, scanned }: Message): string {
 
 /** The answer to a call that was lost with the replica it ran on. */
 export function lostAnswer(rawRequestId: string): readonly Uint8Array[] {
-  const error = new MeshError('outcome_unknown', 'The call was lost with the replica it ran on; whether it ran is unknown.');
+  const error = new MeshError(
+    'outcome_unknown',
+    'The call was lost with the replica it ran on; whether it ran is unknown.',
+  );
   return meshErrorResponse(Buffer.from(rawRequestId), error);
 }

@@ -12,12 +12,12 @@ import {
   type SessionStore,
   type UpdateOutcome,
 } from '../store/session-store.ts';
-import { BackendLink, type LinkEnd, type ReachableBackend, REQUEST_IDS_PER_OWNER } from './backend-link.ts';
+import { BackendLink, type LinkEnd, REQUEST_IDS_PER_OWNER, type ReachableBackend } from './backend-link.ts';
 import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
 import type { RecordCrypto } from './record-crypto.ts';
-import type { SessionBody, SessionSummary } from './session-record.ts';
 import type { SessionId } from './session-id.ts';
+import type { SessionBody, SessionSummary } from './session-record.ts';
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
 
 const SAVE_ATTEMPTS = 3;
@@ -49,9 +49,15 @@ export interface SessionHandlers {
   backendMessage(session: LiveSession, link: BackendLink, message: Message): void;
   backendOpened(session: LiveSession, link: BackendLink): void;
   /** Replays level and subscriptions to a backend session that was made afresh. Never rejects. */
-  prepareBackend(session: LiveSession, target: { backend: BackendSession; name: string; credential: CredentialHeaders }): Promise<void>;
-  /** The session left this replica's memory; what it still owes is to be answered. */
-  ended(session: LiveSession, state: SessionState): void;
+  prepareBackend(
+    session: LiveSession,
+    target: { backend: BackendSession; name: string; credential: CredentialHeaders },
+  ): Promise<void>;
+  /**
+   * The session left this replica's memory; what it still owes is to be answered.
+   * A promise asks to keep its backend sessions connected until calls in flight are answered.
+   */
+  ended(session: LiveSession, state: SessionState): Promise<void> | void;
 }
 
 /** A request of the client that runs at a backend. */
@@ -221,7 +227,7 @@ export class LiveSession {
     if (this.#dirty && this.#state === 'live') throw storeUnavailable();
   }
 
-  /** Another replica owns the session now: nothing more is served, appended or deleted here. */
+  /** Another replica owns the session now: nothing new is served, nothing appended or deleted here. */
   fence(): void {
     this.#leave('fenced', { kind: 'disconnect' });
   }
@@ -236,11 +242,21 @@ export class LiveSession {
     this.#leave('closed', { kind: 'terminate', caller });
   }
 
+  /** Ends what calls in flight have left connected. */
+  disconnect(): void {
+    this.#end({ kind: 'disconnect' });
+  }
+
   #leave(event: SessionEvent, how: LinkEnd): void {
     if (!this.#move(event)) return;
     this.#leaseUntil = 0;
+    const finished = this.#env.handlers.ended(this, this.#state);
+    if (finished instanceof Promise) void finished.finally(() => this.#end(how));
+    else this.#end(how);
+  }
+
+  #end(how: LinkEnd): void {
     for (const link of this.links.values()) void link.end(how);
-    this.#env.handlers.ended(this, this.#state);
   }
 
   #move(event: SessionEvent): boolean {
@@ -265,7 +281,10 @@ export class LiveSession {
     const outcome = await this.#env.store.touch(this.key, this.#header.epoch);
     switch (outcome.kind) {
       case 'ok':
-        this.#adopt({ ...outcome.header, version: Math.max(outcome.header.version, this.#header.version) }, asked);
+        this.#adopt(
+          { ...outcome.header, version: Math.max(outcome.header.version, this.#header.version) },
+          asked,
+        );
         return;
       case 'fenced':
         this.fence();
@@ -294,7 +313,8 @@ export class LiveSession {
 
   #write(writeId: string): Promise<UpdateOutcome> {
     const { store, crypto } = this.#env;
-    const rewrap = this.#header.keyId === crypto.keyId ? {} : { keyId: crypto.keyId, summary: this.#sealedSummary() };
+    const rewrap =
+      this.#header.keyId === crypto.keyId ? {} : { keyId: crypto.keyId, summary: this.#sealedSummary() };
     const { version, epoch } = this.#header;
     return store.update({ key: this.key, version, epoch, writeId, body: this.#sealedBody(), ...rewrap });
   }
@@ -368,7 +388,9 @@ const UNBORN: RecordHeader = {
 };
 
 function storeUnavailable(): MeshError {
-  return new MeshError('store_unavailable', 'The session store cannot be written now.', { retryAfterMs: 1_000 });
+  return new MeshError('store_unavailable', 'The session store cannot be written now.', {
+    retryAfterMs: 1_000,
+  });
 }
 
 /** One retry of a write whose outcome is unknown, under the same write id, so that it counts once. */

@@ -14,8 +14,14 @@ export class RunningCall implements ActiveCall {
   readonly progressToken: Buffer | undefined;
   #sent: SentCall | undefined;
   #over = false;
+  #onOver: (() => void) | undefined;
 
-  constructor(options: { method: string; stream: ClientStream; id: Buffer; progressToken: Buffer | undefined }) {
+  constructor(options: {
+    method: string;
+    stream: ClientStream;
+    id: Buffer;
+    progressToken: Buffer | undefined;
+  }) {
     this.method = options.method;
     this.stream = options.stream;
     this.id = options.id;
@@ -28,6 +34,14 @@ export class RunningCall implements ActiveCall {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  /** Resolves when it has ended. */
+  finished(): Promise<void> {
+    if (this.#over) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onOver = resolve;
+    });
   }
 
   /** Notes under which id the request stands at its backend; a call that is over is not sent any more. */
@@ -60,6 +74,7 @@ export class RunningCall implements ActiveCall {
   #end(): boolean {
     const first = !this.#over;
     this.#over = true;
+    this.#onOver?.();
     return first;
   }
 }

@@ -3,9 +3,9 @@ import type { Caller } from '../identity/caller.ts';
 import { LiveSession, type SessionEnvironment } from './live-session.ts';
 import type { RecordNames } from './record-names.ts';
 import { Restorer } from './restorer.ts';
+import { newSessionId, parseSessionId, type SessionId } from './session-id.ts';
 import type { SessionObserver } from './session-observer.ts';
 import type { SessionBody, SessionSummary } from './session-record.ts';
-import { newSessionId, parseSessionId, type SessionId } from './session-id.ts';
 import type { SessionState } from './session-state.ts';
 import { TokenBuckets } from './token-buckets.ts';
 
@@ -45,6 +45,8 @@ export class SessionManager {
   readonly #restorer: Restorer;
   readonly #live = new Map<string, LiveSession>();
   readonly #byRecord = new Map<string, LiveSession>();
+  /** Taken over by other replicas, with calls of waiting clients in flight here. */
+  readonly #finishing = new Map<string, LiveSession>();
   readonly #flights = new Map<string, Promise<LiveSession | undefined>>();
   readonly #anonymous = new Map<string, Set<LiveSession>>();
   readonly #misses: TokenBuckets;
@@ -120,6 +122,12 @@ export class SessionManager {
     return session ?? (await this.#miss(caller, id));
   }
 
+  /** Another replica's session by now, with calls of this caller in flight here: replies and cancellations are theirs. */
+  finishing(caller: Caller, sessionId: string): LiveSession | undefined {
+    const session = this.#finishing.get(sessionId);
+    return session?.bindingKey === caller.bindingKey ? session : undefined;
+  }
+
   /** Ends the caller's session everywhere. Its record goes first, so that nothing restores it. */
   async terminate(caller: Caller, sessionId: string): Promise<void> {
     const id = parseSessionId(sessionId);
@@ -147,6 +155,16 @@ export class SessionManager {
     const sessions = [...this.#live.values()];
     await Promise.allSettled(sessions.map((session) => session.saved()));
     for (const session of sessions) session.evict();
+    for (const session of this.#finishing.values()) session.disconnect();
+  }
+
+  /** For `SessionHandlers.ended`: calls are in flight until `finished`. */
+  finish(session: LiveSession, finished: Promise<void>): void {
+    const { text } = session.id;
+    this.#finishing.set(text, session);
+    void finished.finally(() => {
+      if (this.#finishing.get(text) === session) this.#finishing.delete(text);
+    });
   }
 
   /** For `SessionHandlers.ended`: the memory of a session is free. */
@@ -206,16 +224,21 @@ export class SessionManager {
       this.#options.observer.mismatched(caller.kind);
       if (caller.kind === 'anonymous') throw new MeshError('unauthenticated', 'This session needs a token.');
     }
-    if (wait > 0) throw new MeshError('rate_limited', 'Too many requests for unknown sessions.', { retryAfterMs: wait });
+    if (wait > 0)
+      throw new MeshError('rate_limited', 'Too many requests for unknown sessions.', { retryAfterMs: wait });
     throw notFound();
   }
 
   async #admit(caller: Caller): Promise<void> {
     const { limits } = this.#options;
-    const wait = this.#initializes.take(caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey);
+    const wait = this.#initializes.take(
+      caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey,
+    );
     if (wait > 0) throw new MeshError('rate_limited', 'Too many new sessions.', { retryAfterMs: wait });
     if (this.#live.size > limits.liveSessions * 1.1) {
-      throw new MeshError('overloaded', 'This replica serves as many sessions as it can.', { retryAfterMs: 1_000 });
+      throw new MeshError('overloaded', 'This replica serves as many sessions as it can.', {
+        retryAfterMs: 1_000,
+      });
     }
     if (caller.kind === 'anonymous') this.#admitAnonymous(caller.node);
     else await this.#admitPrincipal(caller);
@@ -309,7 +332,8 @@ export class SessionManager {
     const { liveSessions } = this.#options.limits;
     if (this.#live.size <= liveSessions) return;
     const idle = [...this.#live.values()].filter((session) => !session.busy);
-    const cost = (session: LiveSession) => ([...session.links.values()].every((link) => link.resumable) ? 0 : 1);
+    const cost = (session: LiveSession) =>
+      [...session.links.values()].every((link) => link.resumable) ? 0 : 1;
     idle.sort((a, b) => cost(a) - cost(b) || a.lastUsedAt - b.lastUsedAt);
     const target = liveSessions * (1 - EVICT_SHARE);
     for (const session of idle.slice(0, Math.ceil(this.#live.size - target))) session.evict();
@@ -325,7 +349,9 @@ function notFound(): MeshError {
 }
 
 function tooMany(): MeshError {
-  return new MeshError('too_many_sessions', 'All of your sessions are in use; end one first.', { retryAfterMs: 5_000 });
+  return new MeshError('too_many_sessions', 'All of your sessions are in use; end one first.', {
+    retryAfterMs: 5_000,
+  });
 }
 
 function ignore(): void {}

@@ -6,7 +6,7 @@ import type { CredentialHeaders } from '../credentials/strategy.ts';
 import type { ExchangeHandler } from '../rpc/exchange.ts';
 import type { SessionStore } from '../store/session-store.ts';
 import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
-import { isRead } from './backend-call.ts';
+import { isRead, moved } from './backend-call.ts';
 import type { BackendLink, ReachableBackend } from './backend-link.ts';
 import { BackendNotices } from './backend-notices.ts';
 import { BACKENDS_META } from './backend-outages.ts';
@@ -17,11 +17,18 @@ import { Dispatcher, lostAnswer } from './dispatcher.ts';
 import { Initializer } from './initializer.ts';
 import { ListChanges } from './list-changes.ts';
 import { Listening } from './listening.ts';
-import type { LiveSession, SessionEnvironment, SessionHandlers, SessionLimits } from './live-session.ts';
+import type {
+  ActiveCall,
+  LiveSession,
+  SessionEnvironment,
+  SessionHandlers,
+  SessionLimits,
+} from './live-session.ts';
 import { RecordCrypto, type ServerKey } from './record-crypto.ts';
 import { type IndexKeys, RecordNames } from './record-names.ts';
 import { replayState } from './replay-state.ts';
 import { RoutingTables } from './routing-tables.ts';
+import { RunningCall } from './running-call.ts';
 import { ServerRequests } from './server-requests.ts';
 import { type ManagerLimits, SessionManager } from './session-manager.ts';
 import type { SessionObserver } from './session-observer.ts';
@@ -47,7 +54,11 @@ export interface SessionPlaneOptions {
   readonly policy: (backend: string) => BackendPolicy;
   readonly virtualServer: (name: string) => VirtualServer | undefined;
   readonly limits: SessionLimits &
-    ManagerLimits & { readonly initializeAnswerMs: number; readonly streamAfterMs: number; readonly tokenGraceMs: number };
+    ManagerLimits & {
+      readonly initializeAnswerMs: number;
+      readonly streamAfterMs: number;
+      readonly tokenGraceMs: number;
+    };
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
   /** A fault of our own, for the log. */
@@ -172,19 +183,42 @@ class Handlers implements SessionHandlers {
     return replayState(this.#parts.catalogues, session, target);
   }
 
-  /** What still runs is answered by the loss rule: reads may be asked again, everything else may have run. */
-  ended(session: LiveSession, state: SessionState): void {
+  /**
+   * Where another replica has taken over, what is in flight for a client that still
+   * waits here is finished: a drain loses no request. The rest is answered by the
+   * loss rule: reads may be asked again, everything else may have run.
+   */
+  ended(session: LiveSession, state: SessionState): Promise<void> | undefined {
+    const finishing = state === 'fenced' ? [...session.calls.values()].filter(isAwaited) : [];
     for (const call of session.calls.values()) {
+      if (finishing.some((each) => each === call)) continue;
       const error = state === 'closed' ? gone() : isRead(call.method) ? moved() : lost();
       call.abandon(error, meshErrorResponse(call.id, error));
     }
-    for (const stream of [...session.streams.values()]) stream.close();
+    for (const stream of [...session.streams.values()]) {
+      if (!finishing.some((each) => each.stream === stream)) stream.close();
+    }
     this.#parts.listening.forget(session);
     this.#parts.listChanges.forget(session);
+    this.manager?.forget(session, state);
+    if (finishing.length === 0) {
+      this.#release(session);
+      return undefined;
+    }
+    const finished = Promise.all(finishing.map((call) => call.finished())).then(() => this.#release(session));
+    this.manager?.finish(session, finished);
+    return finished;
+  }
+
+  #release(session: LiveSession): void {
     this.#parts.serverRequests.forget(session);
     this.#parts.catalogues.forget(session);
-    this.manager?.forget(session, state);
   }
+}
+
+/** Its client waits for it on a stream of this replica. */
+function isAwaited(call: ActiveCall): call is RunningCall {
+  return call instanceof RunningCall && !call.over && call.stream.attached;
 }
 
 function resultFor(
@@ -211,10 +245,9 @@ function gone(): MeshError {
   return new MeshError('cancelled', 'The session has ended.');
 }
 
-function moved(): MeshError {
-  return new MeshError('session_busy', 'The session has moved to another replica.', { retryAfterMs: 1_000 });
-}
-
 function lost(): MeshError {
-  return new MeshError('outcome_unknown', 'The session moved to another replica; whether the call ran is unknown.');
+  return new MeshError(
+    'outcome_unknown',
+    'The session moved to another replica; whether the call ran is unknown.',
+  );
 }
