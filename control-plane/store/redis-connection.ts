@@ -102,7 +102,6 @@ function sentinelOptions(
     ...(tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } }),
     sentinelRetryStrategy: reconnectDelay,
     sentinelCommandTimeout: commandTimeoutMs,
-    failoverDetector: true,
   };
 }
 

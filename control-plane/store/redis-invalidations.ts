@@ -41,6 +41,16 @@ export class RedisInvalidations {
     for (const listener of this.#listeners) listener(name);
   }
 
+  /** The connection of the moment, while somebody listens. */
+  get client(): Redis | undefined {
+    return this.#client;
+  }
+
+  /** Leaves this connection for a new one, which may lead elsewhere. */
+  reconnect(): void {
+    this.#client?.disconnect();
+  }
+
   stop(): void {
     this.#listeners.clear();
     clearTimeout(this.#retry);

@@ -1,4 +1,4 @@
-import { Cluster, ReplyError } from 'ioredis';
+import { Cluster, Redis, ReplyError } from 'ioredis';
 import { MeshError } from '../../shared/errors.ts';
 import { Breaker } from './breaker.ts';
 import { type ConnectionOptions, createClient, type RedisClient } from './redis-connection.ts';
@@ -100,6 +100,11 @@ export class RedisLink {
     } finally {
       this.#inFlight -= 1;
     }
+  }
+
+  /** Leaves this connection for a new one, which may lead elsewhere. */
+  reconnect(): void {
+    if (this.client instanceof Redis) this.client.disconnect(true);
   }
 
   stop(): void {

@@ -16,6 +16,8 @@ export interface RedisPulseOptions {
   readonly mustNotEvict: boolean;
   readonly alarms: RedisAlarms;
   readonly onFlushed: () => void;
+  /** At every beat, before anything is asked. */
+  readonly beforeBeat: () => Promise<void>;
   /** After every good beat. */
   readonly onBeat: () => Promise<void>;
 }
@@ -100,6 +102,7 @@ export class RedisPulse {
   }
 
   async #examine(): Promise<void> {
+    await this.#options.beforeBeat();
     if (!this.#options.link.connected) {
       this.#healthy = false;
       return;

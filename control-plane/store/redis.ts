@@ -41,6 +41,7 @@ import {
   TOUCH,
   UPDATE,
 } from './redis-scripts.ts';
+import { RedisSentinels } from './redis-sentinels.ts';
 import type {
   EventAppend,
   EventPage,
@@ -81,6 +82,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #alarms: RedisAlarms;
   readonly #invalidations: RedisInvalidations;
   readonly #pulse: RedisPulse;
+  readonly #sentinels: RedisSentinels | undefined;
   readonly #unindexed = new Map<string, number>();
 
   private constructor(settings: RedisStoreSettings, hooks: StoreHooks) {
@@ -105,6 +107,9 @@ export class RedisSessionStore implements SessionStore {
     };
     this.#commands = new RedisLink(link);
     this.#writes = this.#waitReplicas > 0 ? new RedisLink(link) : this.#commands;
+    const { target } = connection;
+    this.#sentinels =
+      target.kind === 'sentinel' ? new RedisSentinels({ ...connection, ...target }) : undefined;
     this.#invalidations = new RedisInvalidations({
       channel: this.#keys.invalidations,
       origin: randomBytes(9).toString('base64url'),
@@ -116,6 +121,7 @@ export class RedisSessionStore implements SessionStore {
       mustNotEvict: this.#waitReplicas > 0,
       alarms: this.#alarms,
       onFlushed: () => this.#invalidations.tell(null),
+      beforeBeat: () => this.#followPrimary(),
       onBeat: () => this.#indexLate(),
     });
   }
@@ -135,7 +141,8 @@ export class RedisSessionStore implements SessionStore {
   }
 
   get ready(): boolean {
-    return this.#pulse.healthy && this.#commands.ready && this.#writes.connected;
+    const usable = this.#waitReplicas === 0 || this.#pulse.trusted;
+    return usable && this.#pulse.healthy && this.#commands.ready && this.#writes.connected;
   }
 
   async create(record: NewRecord): Promise<{ kind: 'created'; header: RecordHeader } | { kind: 'exists' }> {
@@ -366,6 +373,7 @@ export class RedisSessionStore implements SessionStore {
   async stop(): Promise<void> {
     this.#pulse.stop();
     this.#invalidations.stop();
+    this.#sentinels?.stop();
     this.#commands.stop();
     this.#writes.stop();
   }
@@ -410,6 +418,13 @@ export class RedisSessionStore implements SessionStore {
       return await run();
     } finally {
       this.#hooks.onLatency?.(operation, performance.now() - started);
+    }
+  }
+
+  async #followPrimary(): Promise<void> {
+    for (const connection of new Set([this.#commands, this.#writes, this.#invalidations])) {
+      const { client } = connection;
+      if (client?.status === 'ready' && (await this.#sentinels?.disown(client))) connection.reconnect();
     }
   }
 

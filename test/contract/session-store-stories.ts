@@ -6,13 +6,14 @@ import type {
   SessionStore,
   StoredEvent,
 } from '../../control-plane/store/session-store.ts';
-import { MeshError } from '../../shared/errors.ts';
 import { verifies } from '../requirements.ts';
 import {
+  eventually,
   freshKey,
   freshPrincipal,
   freshWriteId,
   newRecord,
+  refusal,
   type StoreFixture,
   type StoreKind,
   startStores,
@@ -96,7 +97,7 @@ export function tellSessionStore(kind: StoreKind): void {
 
       it('malformed names and oversized parts are refused before anything is written', async () => {
         const record = newRecord({ body: 'x'.repeat(64 * 1024 + 1) });
-        expect(await reason(one.create(record))).to.equal('message_too_large');
+        expect(await refusal(one.create(record))).to.equal('message_too_large');
         expect(await one.load(record.key)).to.equal(null);
         const { key } = await made({ body: 'x'.repeat(64 * 1024) });
         const update = {
@@ -106,9 +107,9 @@ export function tellSessionStore(kind: StoreKind): void {
           writeId: freshWriteId(),
           body: 'x'.repeat(64 * 1024 + 1),
         };
-        expect(await reason(one.update(update))).to.equal('message_too_large');
+        expect(await refusal(one.update(update))).to.equal('message_too_large');
         expect((await one.load(key))?.header.version).to.equal(1);
-        expect(await reason(one.load({ principal: 'a}b', name: 'x' }))).to.equal('internal');
+        expect(await refusal(one.load({ principal: 'a}b', name: 'x' }))).to.equal('internal');
       });
     });
 
@@ -354,7 +355,7 @@ export function tellSessionStore(kind: StoreKind): void {
           expect(new Set(seen).size).to.equal(seen.length);
           expect(seen).to.include.members(keys.slice(1).map(({ name }) => name));
           expect(seen).not.to.include(keys[0]?.name);
-          expect(await reason(two.list({ limit: 5, cursor: 'nonsense' }))).to.equal('invalid_request');
+          expect(await refusal(two.list({ limit: 5, cursor: 'nonsense' }))).to.equal('invalid_request');
         },
       ).timeout(30_000);
 
@@ -369,7 +370,7 @@ export function tellSessionStore(kind: StoreKind): void {
         await one.putTable(brief, 'gone soon', 30);
         await fixture.pass(60);
         expect(await two.getTable(brief)).to.equal(null);
-        expect(await reason(one.putTable(id, 'x'.repeat(1024 * 1024 + 1), 1000))).to.equal(
+        expect(await refusal(one.putTable(id, 'x'.repeat(1024 * 1024 + 1), 1000))).to.equal(
           'message_too_large',
         );
       });
@@ -434,7 +435,7 @@ export function tellSessionStore(kind: StoreKind): void {
           expect(Buffer.from(page.events[0]?.data ?? []).equals(large(3).data)).to.equal(true);
           expect(Buffer.from(page.events[3]?.data ?? []).equals(data)).to.equal(true);
           const huge = { seq: 7, answer: true, data: Buffer.alloc(4 * 1024 * 1024 + 64 * 1024 + 1) };
-          expect(await reason(one.appendEvents({ key, stream: 'a', epoch: 1, events: [huge] }))).to.equal(
+          expect(await refusal(one.appendEvents({ key, stream: 'a', epoch: 1, events: [huge] }))).to.equal(
             'message_too_large',
           );
         },
@@ -476,15 +477,18 @@ export function tellSessionStore(kind: StoreKind): void {
           const heard: (string | null)[] = [];
           const stop = two.watch((name) => heard.push(name));
           // A fresh watcher may be told that everything may have changed.
-          await settled(() => heard.length > 0 || ['memory', 'embedded'].includes(kind));
+          await eventually(
+            () => heard.length > 0 || ['memory', 'embedded'].includes(kind),
+            'the watcher hears',
+          );
           const { key } = await made();
           const mine = await made();
           await two.update({ key: mine.key, version: 1, epoch: 1, writeId: freshWriteId() });
           await one.update({ key, version: 1, epoch: 1, writeId: freshWriteId() });
-          await settled(() => heard.includes(key.name));
+          await eventually(() => heard.includes(key.name), 'the watcher hears');
           heard.length = 0;
           await one.close(key);
-          await settled(() => heard.includes(key.name));
+          await eventually(() => heard.includes(key.name), 'the watcher hears');
           stop();
           const other = await made();
           await one.close(other.key);
@@ -540,21 +544,4 @@ function plain({ seq, data, answer }: StoredEvent) {
 
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, at) => from + at);
-}
-
-async function reason(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  return error instanceof MeshError ? error.reason : String(error);
-}
-
-/** Waits for something that comes by itself; rejects after five seconds. */
-async function settled(holds: () => boolean): Promise<void> {
-  for (let waited = 0; waited < 5000; waited += 10) {
-    if (holds()) return;
-    await sleep(10);
-  }
-  throw new Error('It did not happen within five seconds.');
 }

@@ -23,6 +23,8 @@ export interface RedisOptions {
   readonly maxmemoryPolicy?: string;
   /** Further settings of redis.conf, by name. */
   readonly config?: Readonly<Record<string, string | number>>;
+  /** Further environment of the process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RedisServer {
@@ -73,16 +75,17 @@ export interface SentinelGroup {
 export interface SentinelOptions {
   /** How long a primary must be silent. */
   readonly downAfterMs?: number;
+  readonly aof?: boolean;
   readonly config?: Readonly<Record<string, string | number>>;
 }
 
 /** One primary, two replicas, three sentinels. */
 export async function startSentinel(options: SentinelOptions = {}): Promise<SentinelGroup> {
-  const { downAfterMs = 400, config = {} } = options;
+  const { downAfterMs = 400, aof = false, config = {} } = options;
   const fast = { 'repl-diskless-sync-delay': 0, 'repl-ping-replica-period': 1, ...config };
-  const first = await startRedis({ config: fast });
+  const first = await startRedis({ aof, config: fast });
   const replicaof = `${HOST} ${first.port}`;
-  const replicas = await Promise.all([1, 2].map(() => startRedis({ config: { ...fast, replicaof } })));
+  const replicas = await Promise.all([1, 2].map(() => startRedis({ aof, config: { ...fast, replicaof } })));
   const binaries = await redisBinaries();
   const ports = await Promise.all([1, 2, 3].map(() => freePort()));
   const sentinels = ports.map(
@@ -169,7 +172,8 @@ class Server implements RedisServer {
 
   async restart(): Promise<void> {
     const args = this.#sentinel === undefined ? [await this.#config()] : [await this.#config(), '--sentinel'];
-    const child = spawn(this.#binaries.server, args, { env: this.#binaries.env, stdio: 'ignore' });
+    const env = { ...this.#binaries.env, ...this.#options.env };
+    const child = spawn(this.#binaries.server, args, { env, stdio: 'ignore' });
     this.#child = child;
     living.add(child);
     child.once('exit', () => {

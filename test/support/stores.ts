@@ -8,6 +8,7 @@ import { MemorySessionStore, SharedMemory } from '../../control-plane/store/memo
 import { openStore } from '../../control-plane/store/open.ts';
 import type { NewRecord, RecordKey, SessionStore } from '../../control-plane/store/session-store.ts';
 import type { RedisStoreSettings, StoreSettings } from '../../control-plane/store/settings.ts';
+import { MeshError } from '../../shared/errors.ts';
 import { silentLogger } from '../../shared/log.ts';
 import { startCluster, startRedis, startSentinel } from './redis.ts';
 
@@ -89,6 +90,27 @@ async function place(kind: StoreKind): Promise<{ settings: StoreSettings; releas
   }
   const server = await startRedis();
   return { settings: { ...redis, url: server.url }, release: () => server[Symbol.asyncDispose]() };
+}
+
+/** Waits for something that comes by itself; rejects after `withinMs`. */
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  withinMs = 10_000,
+): Promise<void> {
+  for (const giveUpAt = Date.now() + withinMs; Date.now() < giveUpAt; await sleep(10)) {
+    if (await holds()) return;
+  }
+  throw new Error(`It did not happen: ${what}.`);
+}
+
+/** The reason with which the mesh refused, or what else happened. */
+export async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    return `no refusal but ${JSON.stringify(await work)}`;
+  } catch (error) {
+    return error instanceof MeshError ? error.reason : String(error);
+  }
 }
 
 /** A principal that no other test knows. */
