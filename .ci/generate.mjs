@@ -6,12 +6,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const root = join(import.meta.dirname, '..');
 const SOURCE = join(root, 'proto/outrigger/mesh/v1/mesh.proto');
 const TARGET = join(root, 'shared/rpc/gen');
-const PBJS = join(root, 'node_modules/protobufjs-cli/bin/pbjs');
-const PBTS = join(root, 'node_modules/protobufjs-cli/bin/pbts');
+const PBJS = fileURLToPath(import.meta.resolve('protobufjs-cli/bin/pbjs'));
+const PBTS = fileURLToPath(import.meta.resolve('protobufjs-cli/bin/pbts'));
 const SHAPE = [
   ['-t', 'static-module', '-w', 'es6', '-r', 'outrigger'],
   ['--no-create', '--no-verify', '--no-convert', '--no-delimited', '--no-typeurl', '--no-service'],

@@ -9,9 +9,10 @@ import {
 } from '../../shared/rpc/mesh-protocol.ts';
 import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
 import { statusOf } from '../../shared/rpc/status.ts';
+import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
-import { type MeshCall, SidecarStream, type StreamCounters, StreamRefused } from './sidecar-stream.ts';
+import { type MeshCall, SidecarStream, StreamRefused } from './sidecar-stream.ts';
 
 /** What Welcome tells a sidecar beside the replica's own name. */
 export interface WelcomeFacts {
@@ -38,7 +39,7 @@ export interface MeshLimits {
   readonly metadataBytes: number;
 }
 
-export const MESH_LIMITS: MeshLimits = {
+const MESH_LIMITS: MeshLimits = {
   streamsPerNode: 8,
   newStreamsPerSecond: 50,
   newStreamsBurst: 100,

@@ -2,9 +2,11 @@ import { MeshError } from '../../shared/errors.ts';
 import type { Reader } from '../../shared/rpc/inflow.ts';
 import {
   CUT_BYTES,
+  CUT_MS,
   HeadKind,
   type Open,
   OpenKind,
+  PIECE_BYTES,
   type ReplicaFrame,
   WINDOW_BYTES,
 } from '../../shared/rpc/mesh-protocol.ts';
@@ -198,8 +200,18 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.depart('detached');
   }
 
-  /** Ends it at its deadline. */
-  expire(): void {
+  /** Ends what took too long: the call, its reader, its body. `now` is monotonic, in milliseconds. */
+  tick(now: number): void {
+    if (now >= this.deadlineAt) this.#expire();
+    else if (this.stalledAt > 0 && now - this.stalledAt > CUT_MS) this.cut();
+    else if (this.receiving && now - this.heardAt > CUT_MS) {
+      // Whether it was we who kept its credit back, or the sidecar that stopped.
+      const reason = this.owed < PIECE_BYTES ? 'invalid_request' : 'overloaded';
+      this.fail(new MeshError(reason, 'The message did not arrive in time.'));
+    }
+  }
+
+  #expire(): void {
     if (this.closed) return;
     const error = new MeshError('backend_timeout', 'The call took longer than its deadline.');
     this.#stream.outbox.control({ failure: failureOf(this.exchange, error) });

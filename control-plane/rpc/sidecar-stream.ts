@@ -1,24 +1,22 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
-import { Inflow, MessageTooLong, unpinned, WindowExceeded } from '../../shared/rpc/inflow.ts';
+import { MessageTooLong, unpinned, WindowExceeded } from '../../shared/rpc/inflow.ts';
 import {
   type Cancel,
   CancelReason,
   type Credential,
-  CUT_MS,
   type Data,
   type Hello,
-  MAX_UNWRITTEN,
   type Open,
-  PIECE_BYTES,
   type ReceivedSidecarFrame,
   type ReceivedSidecarFrames,
   type ReplicaFrame,
   type ReplicaFrames,
 } from '../../shared/rpc/mesh-protocol.ts';
-import { Outbox, type OutboxCounters } from '../../shared/rpc/outbox.ts';
-import { Pulse, type PulseTimes } from '../../shared/rpc/pulse.ts';
+import type { Outbox } from '../../shared/rpc/outbox.ts';
+import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import { type Refusal, refusal } from '../../shared/rpc/retry-info.ts';
+import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import { CredentialRegistry } from './credential-registry.ts';
 import type { Departure, ExchangeHandler, SidecarPeer } from './exchange.ts';
@@ -62,19 +60,6 @@ export class StreamRefused extends Error {
   }
 }
 
-/** What metrics and tests read of a stream at the replica. */
-export interface StreamCounters {
-  readonly out: Readonly<OutboxCounters>;
-  readonly messagesIn: number;
-  readonly framesIn: number;
-  /** Frames for an exchange that was already over, and exchanges above a GoAway. */
-  readonly late: number;
-  /** Bytes of unfinished request bodies. */
-  readonly heldBytes: number;
-  readonly exchanges: number;
-  readonly credentials: number;
-}
-
 const DEPARTURES: Readonly<Record<number, Departure>> = {
   [CancelReason.CANCELLED]: 'cancelled',
   [CancelReason.DEADLINE]: 'deadline',
@@ -90,56 +75,41 @@ type State = 'greeting' | 'open' | 'leaving' | 'over';
  * bodies by credit.
  */
 export class SidecarStream {
-  readonly outbox: Outbox<ReplicaFrame>;
   peer: SidecarPeer;
   readonly #options: SidecarStreamOptions;
   readonly #call: MeshCall;
-  readonly #inflow: Inflow;
-  readonly #pulse: Pulse;
-  readonly #exchanges = new Map<number, ServedExchange>();
+  readonly #end: StreamEnd<ReplicaFrame, ServedExchange>;
   #credentials: CredentialRegistry | undefined;
   #state: State = 'greeting';
-  #ending: NodeJS.Immediate | undefined;
-  #unwritten = 0;
   #lastExchange = 0;
-  #messagesIn = 0;
-  #framesIn = 0;
-  #late = 0;
 
   constructor(options: SidecarStreamOptions) {
     this.#options = options;
     this.#call = options.call;
     this.peer = { node: '', virtualServer: '', stream: options.stream };
-    const { limits } = options;
-    this.outbox = new Outbox<ReplicaFrame>({
-      write: (frames) => this.#write(frames),
+    this.#end = new StreamEnd({
+      call: options.call,
+      pulse: options.pulse,
+      maxMessageBytes: options.limits.maxMessageBytes,
+      holdBytes: options.limits.holdBytes,
       piece: (exchange, body, more) => ({ data: { exchange, body, more } }),
-    });
-    this.#inflow = new Inflow({
-      maxMessageBytes: limits.maxMessageBytes,
-      holdBytes: limits.holdBytes,
-      credit: (exchange, bytes) => this.outbox.control({ credit: { exchange, bytes } }),
-    });
-    this.#pulse = new Pulse({
-      ...options.pulse,
-      beat: () => this.outbox.flush(true),
+      credit: (exchange, bytes) => ({ credit: { exchange, bytes } }),
       silent: () => this.end({ code: status.DEADLINE_EXCEEDED, details: 'The sidecar fell silent.' }),
-      busy: () => this.#exchanges.size > 0,
-      tick: (now) => this.#tick(now),
+      tick: (exchange, now) => exchange.tick(now),
+      done: () => {
+        this.#finish();
+        this.#call.end();
+      },
     });
     this.#listen();
   }
 
+  get outbox(): Outbox<ReplicaFrame> {
+    return this.#end.outbox;
+  }
+
   get counters(): StreamCounters {
-    return {
-      out: this.outbox.counters,
-      messagesIn: this.#messagesIn,
-      framesIn: this.#framesIn,
-      late: this.#late,
-      heldBytes: this.#inflow.held,
-      exchanges: this.#exchanges.size,
-      credentials: this.#credentials?.size ?? 0,
-    };
+    return this.#end.counters(this.#credentials?.size ?? 0);
   }
 
   get greeted(): boolean {
@@ -159,7 +129,7 @@ export class SidecarStream {
     if (this.#state !== 'open') return;
     this.#state = 'leaving';
     this.outbox.control({ goAway: { lastExchange: this.#lastExchange, reconnectAfterMs, reason } });
-    this.#leaveWhenDone();
+    this.#end.leave();
   }
 
   /** Sends a frame that concerns no exchange, such as SessionEnded. */
@@ -168,9 +138,7 @@ export class SidecarStream {
   }
 
   freed(exchange: ServedExchange): void {
-    this.#inflow.release(exchange);
-    if (this.#exchanges.get(exchange.exchange) === exchange) this.#exchanges.delete(exchange.exchange);
-    if (this.#state === 'leaving') this.#leaveWhenDone();
+    this.#end.remove(exchange);
   }
 
   faulted(thrown: unknown): void {
@@ -192,51 +160,21 @@ export class SidecarStream {
     if (this.#state === 'over') return;
     if (this.#state === 'greeting') return this.end(VIOLATION);
     this.#state = 'leaving';
-    this.#leaveWhenDone();
-  }
-
-  /** Ends the call once the last answer was handed to the transport. */
-  #leaveWhenDone(): void {
-    if (this.#state !== 'leaving' || this.#exchanges.size > 0 || this.#ending !== undefined) return;
-    this.#ending = setImmediate(() => {
-      this.#ending = undefined;
-      if (this.#state !== 'leaving' || this.#exchanges.size > 0) return;
-      this.outbox.flush();
-      // Otherwise something was written or is being written, and its callback comes back here.
-      if (!this.outbox.idle) return;
-      this.#finish();
-      this.#call.end();
-    });
+    this.#end.leave();
   }
 
   #finish(): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    this.#pulse.stop();
-    this.outbox.stop();
+    this.#end.halt();
     this.#credentials?.close();
-    for (const exchange of [...this.#exchanges.values()]) exchange.depart('lost');
+    for (const exchange of [...this.#end.exchanges.values()]) exchange.depart('lost');
     this.#options.over(this);
   }
 
-  #write(frames: ReplicaFrame[]): boolean {
-    this.#pulse.spoke();
-    this.#unwritten += 1;
-    this.#call.write({ frames }, this.#written);
-    return this.#unwritten < MAX_UNWRITTEN;
-  }
-
-  readonly #written = (): void => {
-    this.#unwritten -= 1;
-    this.outbox.resume();
-    this.#leaveWhenDone();
-  };
-
   #receive(message: ReceivedSidecarFrames): void {
     if (this.#state === 'over') return;
-    this.#pulse.heard();
-    this.#messagesIn += 1;
-    this.#framesIn += message.frames.length;
+    this.#end.heard(message.frames.length);
     try {
       for (const frame of message.frames) {
         if (!this.#take(frame)) return this.end(VIOLATION);
@@ -259,9 +197,9 @@ export class SidecarStream {
     if (this.#state === 'greeting') return frame.hello !== null && this.#greet(frame.hello);
     if (frame.open !== null) return this.#open(frame.open);
     if (frame.data !== null) this.#data(frame.data);
-    else if (frame.credit !== null) this.#find(frame.credit.exchange)?.credit(frame.credit.bytes);
+    else if (frame.credit !== null) this.#end.find(frame.credit.exchange)?.credit(frame.credit.bytes);
     else if (frame.cancel !== null) this.#cancel(frame.cancel);
-    else if (frame.detach !== null) this.#find(frame.detach.exchange)?.depart('detached');
+    else if (frame.detach !== null) this.#end.find(frame.detach.exchange)?.depart('detached');
     else if (frame.credential !== null) return this.#credential(frame.credential);
     else if (frame.forget !== null) this.#credentials?.forget(frame.forget.id);
     return frame.hello === null;
@@ -286,7 +224,7 @@ export class SidecarStream {
 
   #open(open: Open): boolean {
     if (this.#state === 'leaving' && !open.follows) {
-      this.#late += 1;
+      this.#end.late += 1;
       return true;
     }
     if (open.exchange <= this.#lastExchange) return false;
@@ -297,14 +235,13 @@ export class SidecarStream {
         open.exchange,
         new MeshError('invalid_request', 'This kind of exchange is not known here.'),
       );
-    } else if (this.#exchanges.size >= this.#options.limits.exchanges) {
+    } else if (this.#end.exchanges.size >= this.#options.limits.exchanges) {
       const detail = 'Too many requests are open at once.';
       this.#refuse(open.exchange, new MeshError('rate_limited', detail, { retryAfterMs: RETRY_AFTER_MS }));
     } else {
       const timed = open.more || open.deadlineMs > 0;
       const exchange = new ServedExchange(open, kind, { stream: this, now: timed ? performance.now() : 0 });
-      this.#exchanges.set(open.exchange, exchange);
-      this.#pulse.start();
+      this.#end.add(exchange);
       this.#body(exchange, open.body, open.more);
     }
     return true;
@@ -316,15 +253,15 @@ export class SidecarStream {
   }
 
   #data(data: Data): void {
-    const exchange = this.#find(data.exchange);
+    const exchange = this.#end.find(data.exchange);
     if (exchange === undefined) return;
     if (exchange.receiving) this.#body(exchange, data.body, data.more);
-    else this.#late += 1;
+    else this.#end.late += 1;
   }
 
   #body(exchange: ServedExchange, body: Uint8Array, more: boolean): void {
     try {
-      const pieces = this.#inflow.take(exchange, body, more);
+      const pieces = this.#end.inflow.take(exchange, body, more);
       if (pieces === undefined) exchange.heardAt = performance.now();
       else exchange.complete(toBuffer(pieces));
     } catch (thrown) {
@@ -337,29 +274,11 @@ export class SidecarStream {
   }
 
   #cancel(cancel: Cancel): void {
-    this.#find(cancel.exchange)?.depart(DEPARTURES[cancel.reason] ?? 'cancelled');
+    this.#end.find(cancel.exchange)?.depart(DEPARTURES[cancel.reason] ?? 'cancelled');
   }
 
   #credential({ id, authorization }: Credential): boolean {
     return this.#credentials?.add(id, authorization) ?? false;
-  }
-
-  #find(id: number): ServedExchange | undefined {
-    const exchange = this.#exchanges.get(id);
-    if (exchange === undefined) this.#late += 1;
-    return exchange;
-  }
-
-  #tick(now: number): void {
-    for (const exchange of this.#exchanges.values()) {
-      if (now >= exchange.deadlineAt) exchange.expire();
-      else if (exchange.stalledAt > 0 && now - exchange.stalledAt > CUT_MS) exchange.cut();
-      else if (exchange.receiving && now - exchange.heardAt > CUT_MS) {
-        // Whether it was we who kept its credit back, or the sidecar that stopped.
-        const reason = exchange.owed < PIECE_BYTES ? 'invalid_request' : 'overloaded';
-        exchange.fail(new MeshError(reason, 'The message did not arrive in time.'));
-      }
-    }
   }
 }
 

@@ -3,12 +3,13 @@ import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Welcome } from '../../shared/rpc/mesh-protocol.ts';
 import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
+import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
 import type { ReplicaAddresses } from './addresses.ts';
 import { ClientExchange } from './client-exchange.ts';
 import { RefusedBearers, SWEEP_MS } from './credential-table.ts';
 import type { AnswerSink, ExchangeHandle, ExchangeRequest, MeshClient, MeshFacts } from './exchange.ts';
 import { ReplicaPool } from './replica-pool.ts';
-import type { ReplicaStream, SidecarSelf, SidecarStreamCounters } from './replica-stream.ts';
+import type { ReplicaStream, SidecarSelf } from './replica-stream.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 export interface MeshClientOptions extends SidecarSelf {
@@ -28,7 +29,7 @@ export interface MeshClientOptions extends SidecarSelf {
 /** A mesh client and what metrics and tests read of it. */
 export interface ObservedMeshClient extends MeshClient {
   /** The streams that stand, home first. */
-  streams(): { readonly address: string; readonly home: boolean; readonly counters: SidecarStreamCounters }[];
+  streams(): { readonly address: string; readonly home: boolean; readonly counters: StreamCounters }[];
 }
 
 const PATIENCE_MS = 2_000;

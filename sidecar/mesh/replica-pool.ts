@@ -7,7 +7,7 @@ import { Backoff } from './backoff.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { RefusedBearers } from './credential-table.ts';
 import { rendezvousOrder } from './rendezvous.ts';
-import { ReplicaStream, type SidecarSelf, type StreamEnd, type StreamOwner } from './replica-stream.ts';
+import { type EndOfStream, ReplicaStream, type SidecarSelf, type StreamOwner } from './replica-stream.ts';
 
 /** One replica that may be connected to. */
 interface Replica {
@@ -164,7 +164,7 @@ export class ReplicaPool implements StreamOwner {
     this.#options.log.error('an answer could not be handled', { address: stream.address, error });
   }
 
-  over(stream: ReplicaStream, end: StreamEnd): void {
+  over(stream: ReplicaStream, end: EndOfStream): void {
     this.#streams.delete(stream);
     const welcomed = this.#welcomes.delete(stream);
     if (this.#closed) {
@@ -212,7 +212,7 @@ export class ReplicaPool implements StreamOwner {
     }
   }
 
-  #report({ address }: ReplicaStream, { code, details }: StreamEnd): void {
+  #report({ address }: ReplicaStream, { code, details }: EndOfStream): void {
     if (code === status.OK) return this.#options.log.info('mesh stream ended', { address });
     const fields = { address, status: status[code], detail: details };
     if (WRONG.has(code)) this.#options.log.error('the replica refuses the mesh stream', fields);

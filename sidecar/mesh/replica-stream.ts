@@ -7,13 +7,12 @@ import {
 } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import { MESH_CHANNEL_OPTIONS } from '../../shared/rpc/channel-options.ts';
-import { Inflow, WindowExceeded } from '../../shared/rpc/inflow.ts';
+import { type Inflow, WindowExceeded } from '../../shared/rpc/inflow.ts';
 import {
   CONNECT,
   DEFAULT_MAX_MESSAGE_BYTES,
   type GoAway,
   GREETING_MS,
-  MAX_UNWRITTEN,
   type ReceivedReplicaFrame,
   type ReceivedReplicaFrames,
   type Refused,
@@ -21,9 +20,10 @@ import {
   type SidecarFrames,
   type Welcome,
 } from '../../shared/rpc/mesh-protocol.ts';
-import { Outbox, type OutboxCounters } from '../../shared/rpc/outbox.ts';
-import { Pulse, type PulseTimes } from '../../shared/rpc/pulse.ts';
+import type { Outbox } from '../../shared/rpc/outbox.ts';
+import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import { retryAfter } from '../../shared/rpc/retry-info.ts';
+import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
 import { type ClientExchange, outcomeUnknown } from './client-exchange.ts';
 import { CredentialTable, type RefusedBearers } from './credential-table.ts';
 import { StreamExchange } from './stream-exchange.ts';
@@ -49,7 +49,7 @@ export interface ReplicaStreamOptions {
 }
 
 /** Why a stream ended, as far as the next attempt cares. */
-export interface StreamEnd {
+export interface EndOfStream {
   readonly code: status;
   readonly details: string;
   /** The peer asked not to come back before, in milliseconds. */
@@ -67,27 +67,19 @@ export interface StreamOwner {
   /** The exchange must be placed anew: it did not run here. */
   again(exchange: ClientExchange): void;
   /** The stream is over. Its exchanges were answered or placed anew before. */
-  over(stream: ReplicaStream, end: StreamEnd): void;
+  over(stream: ReplicaStream, end: EndOfStream): void;
   faulted(stream: ReplicaStream, thrown: unknown): void;
-}
-
-/** What tests and metrics read of a stream at the sidecar. */
-export interface SidecarStreamCounters {
-  readonly out: Readonly<OutboxCounters>;
-  readonly messagesIn: number;
-  readonly framesIn: number;
-  /** Frames for an exchange that was already over. */
-  readonly late: number;
-  /** Bytes of unfinished answers. */
-  readonly heldBytes: number;
-  readonly exchanges: number;
-  readonly credentials: number;
 }
 
 type State = 'connecting' | 'ready' | 'leaving' | 'over';
 type Call = ClientDuplexStream<SidecarFrames, ReceivedReplicaFrames>;
 
-const ENDED: StreamEnd = { code: status.OK, details: 'ended', retryAfterMs: undefined };
+const ENDED: EndOfStream = { code: status.OK, details: 'ended', retryAfterMs: undefined };
+const SILENT: EndOfStream = {
+  code: status.UNAVAILABLE,
+  details: 'the replica fell silent',
+  retryAfterMs: undefined,
+};
 const LAST_WORDS_MS = 500;
 
 /**
@@ -96,58 +88,52 @@ const LAST_WORDS_MS = 500;
  */
 export class ReplicaStream {
   readonly address: string;
-  readonly outbox: Outbox<SidecarFrame>;
-  readonly inflow: Inflow;
   readonly #options: ReplicaStreamOptions;
   readonly #client: Client;
   readonly #call: Call;
-  readonly #pulse: Pulse;
+  readonly #end: StreamEnd<SidecarFrame, StreamExchange>;
   readonly #credentials: CredentialTable;
-  readonly #exchanges = new Map<number, StreamExchange>();
   #state: State = 'connecting';
   #greeting: NodeJS.Timeout | undefined;
-  #ending: NodeJS.Immediate | undefined;
   #replaySafeTools: ReadonlySet<string> = new Set();
   #comeBackAfterMs: number | undefined;
-  #unwritten = 0;
   #nextExchange = 1;
   #answered = false;
-  #messagesIn = 0;
-  #framesIn = 0;
-  #late = 0;
 
   constructor(options: ReplicaStreamOptions) {
     this.#options = options;
     this.address = options.address;
-    this.outbox = new Outbox<SidecarFrame>({
-      write: (frames) => this.#write(frames),
-      piece: (exchange, body, more) => ({ data: { exchange, body, more } }),
-    });
-    this.#credentials = new CredentialTable(options.maxCredentials, (frame, bytes) =>
-      this.outbox.control(frame, bytes),
-    );
-    this.inflow = new Inflow({
-      maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES + ENVELOPE_BYTES,
-      holdBytes: options.holdBytes,
-      credit: (exchange, bytes) => this.outbox.control({ credit: { exchange, bytes } }),
-    });
-    this.#pulse = new Pulse({
-      ...options.pulse,
-      beat: () => this.outbox.flush(true),
-      silent: () =>
-        this.#lose({ code: status.UNAVAILABLE, details: 'the replica fell silent', retryAfterMs: undefined }),
-      busy: () => this.#exchanges.size > 0,
-      tick: (now) => this.#tick(now),
-    });
     this.#client = new Client(options.address, options.channelCredentials, MESH_CHANNEL_OPTIONS);
     this.#call = this.#client.makeBidiStreamRequest(
       CONNECT.path,
       CONNECT.requestSerialize,
       CONNECT.responseDeserialize,
     );
+    this.#end = new StreamEnd({
+      call: this.#call,
+      pulse: options.pulse,
+      maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES + ENVELOPE_BYTES,
+      holdBytes: options.holdBytes,
+      piece: (exchange, body, more) => ({ data: { exchange, body, more } }),
+      credit: (exchange, bytes) => ({ credit: { exchange, bytes } }),
+      silent: () => this.#lose(SILENT),
+      tick: (exchange, now) => exchange.tick(now),
+      done: () => this.#call.end(),
+    });
+    this.#credentials = new CredentialTable(options.maxCredentials, (frame, bytes) =>
+      this.outbox.control(frame, bytes),
+    );
     this.#listen();
     const { node, build, virtualServer } = options.self;
     this.outbox.control({ hello: { node, build, virtualServer } });
+  }
+
+  get outbox(): Outbox<SidecarFrame> {
+    return this.#end.outbox;
+  }
+
+  get inflow(): Inflow {
+    return this.#end.inflow;
   }
 
   get state(): State {
@@ -159,20 +145,8 @@ export class ReplicaStream {
     return this.#nextExchange > this.#options.maxExchangeId;
   }
 
-  get exchanges(): number {
-    return this.#exchanges.size;
-  }
-
-  get counters(): SidecarStreamCounters {
-    return {
-      out: this.outbox.counters,
-      messagesIn: this.#messagesIn,
-      framesIn: this.#framesIn,
-      late: this.#late,
-      heldBytes: this.inflow.held,
-      exchanges: this.#exchanges.size,
-      credentials: this.#credentials.size,
-    };
+  get counters(): StreamCounters {
+    return this.#end.counters(this.#credentials.size);
   }
 
   /** Sends the exchange on this stream. */
@@ -190,14 +164,13 @@ export class ReplicaStream {
     if (credential !== undefined) this.#credentials.use(credential);
     const exchange = new StreamExchange(this.#nextExchange++, client, { stream: this, credential });
     client.attempt = exchange;
-    this.#exchanges.set(exchange.exchange, exchange);
-    this.#pulse.start();
+    this.#end.add(exchange);
     exchange.send();
   }
 
   /** Whether an open exchange of this stream is the one that the message belongs to. */
   carries(message: ClientExchange): boolean {
-    for (const { client } of this.#exchanges.values()) {
+    for (const { client } of this.#end.exchanges.values()) {
       if (message.belongsTo(client)) return true;
     }
     return false;
@@ -209,19 +182,19 @@ export class ReplicaStream {
     if (this.#state !== 'ready') return;
     this.#state = 'leaving';
     this.#options.owner.left(this, this.#comeBackAfterMs ?? 0);
-    for (const exchange of [...this.#exchanges.values()]) {
+    for (const exchange of [...this.#end.exchanges.values()]) {
       const { client } = exchange;
       if (client.request.kind !== 'listen' || client.done) continue;
       exchange.abandon();
       this.#options.owner.again(client);
     }
-    this.#endWhenDone();
+    this.#end.leave();
   }
 
   /** Cancels what is open and ends the stream. */
   close(): void {
     if (this.#state === 'connecting') return this.#lose(ENDED);
-    for (const { client } of [...this.#exchanges.values()]) {
+    for (const { client } of [...this.#end.exchanges.values()]) {
       client.attempt?.cancel('shutdown');
       client.fail(new MeshError('draining', 'The sidecar is shutting down.'));
     }
@@ -236,9 +209,8 @@ export class ReplicaStream {
   }
 
   freed(exchange: StreamExchange): void {
-    this.#exchanges.delete(exchange.exchange);
     if (exchange.credential !== undefined) this.#credentials.release(exchange.credential);
-    if (this.#state === 'leaving') this.#endWhenDone();
+    this.#end.remove(exchange);
   }
 
   credentialUnknown(exchange: StreamExchange): void {
@@ -268,16 +240,14 @@ export class ReplicaStream {
   }
 
   /** The stream is over. Its exchanges end now, by the loss rule. */
-  #lose(end: StreamEnd): void {
+  #lose(end: EndOfStream): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
     clearTimeout(this.#greeting);
-    clearImmediate(this.#ending);
-    this.#pulse.stop();
-    this.outbox.stop();
+    this.#end.halt();
     this.#call.cancel();
     this.#client.close();
-    const lost = [...this.#exchanges.values()];
+    const lost = [...this.#end.exchanges.values()];
     // First the owner finds its next home, then the exchanges go there.
     this.#options.owner.over(this, end);
     for (const exchange of lost) this.#judge(exchange, { refused: false });
@@ -296,40 +266,13 @@ export class ReplicaStream {
   #goAway({ lastExchange, reconnectAfterMs }: GoAway): void {
     if (this.#state === 'over') return;
     this.#comeBackAfterMs = reconnectAfterMs;
-    const refused = [...this.#exchanges.values()].filter(({ exchange }) => exchange > lastExchange);
+    const refused = [...this.#end.exchanges.values()].filter(({ exchange }) => exchange > lastExchange);
     this.leave();
     for (const exchange of refused) this.#judge(exchange, { refused: true });
   }
 
-  /** Ends the call once the last frame was handed to the transport. */
-  #endWhenDone(): void {
-    if (this.#state !== 'leaving' || this.#exchanges.size > 0 || this.#ending !== undefined) return;
-    this.#ending = setImmediate(() => {
-      this.#ending = undefined;
-      if (this.#state !== 'leaving' || this.#exchanges.size > 0) return;
-      this.outbox.flush();
-      // Otherwise something is being written, and its callback comes back here.
-      if (this.outbox.idle) this.#call.end();
-    });
-  }
-
-  #write(frames: SidecarFrame[]): boolean {
-    this.#pulse.spoke();
-    this.#unwritten += 1;
-    this.#call.write({ frames }, this.#written);
-    return this.#unwritten < MAX_UNWRITTEN;
-  }
-
-  readonly #written = (): void => {
-    this.#unwritten -= 1;
-    this.outbox.resume();
-    if (this.#state === 'leaving' && !this.#call.writableEnded) this.#endWhenDone();
-  };
-
   #receive(message: ReceivedReplicaFrames): void {
-    this.#pulse.heard();
-    this.#messagesIn += 1;
-    this.#framesIn += message.frames.length;
+    this.#end.heard(message.frames.length);
     for (const frame of message.frames) {
       if (this.#state === 'over') return;
       try {
@@ -351,10 +294,10 @@ export class ReplicaStream {
   #take(frame: ReceivedReplicaFrame): void {
     if (frame.head !== null) {
       if (!this.#answered) this.#firstAnswer();
-      this.#find(frame.head.exchange)?.head(frame.head);
-    } else if (frame.data !== null) this.#find(frame.data.exchange)?.data(frame.data);
-    else if (frame.credit !== null) this.#find(frame.credit.exchange)?.credit(frame.credit.bytes);
-    else if (frame.failure !== null) this.#find(frame.failure.exchange)?.failure(frame.failure);
+      this.#end.find(frame.head.exchange)?.head(frame.head);
+    } else if (frame.data !== null) this.#end.find(frame.data.exchange)?.data(frame.data);
+    else if (frame.credit !== null) this.#end.find(frame.credit.exchange)?.credit(frame.credit.bytes);
+    else if (frame.failure !== null) this.#end.find(frame.failure.exchange)?.failure(frame.failure);
     else if (frame.refused !== null) this.#refused(frame.refused);
     else if (frame.revoked !== null) this.#credentials.drop(frame.revoked.id);
     else if (frame.goAway !== null) this.#goAway(frame.goAway);
@@ -379,21 +322,6 @@ export class ReplicaStream {
   #firstAnswer(): void {
     this.#answered = true;
     this.#options.owner.answered(this);
-  }
-
-  #find(id: number): StreamExchange | undefined {
-    const exchange = this.#exchanges.get(id);
-    if (exchange === undefined) this.#late += 1;
-    return exchange;
-  }
-
-  #tick(now: number): void {
-    for (const exchange of this.#exchanges.values()) {
-      const { client } = exchange;
-      if (now < client.deadlineAt) continue;
-      exchange.cancel('deadline');
-      client.fail(new MeshError('backend_timeout', 'The call took longer than its deadline.'));
-    }
   }
 }
 

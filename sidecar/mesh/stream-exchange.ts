@@ -149,11 +149,18 @@ export class StreamExchange extends Lane<SidecarFrame> implements Reader {
     this.client.fail(errorOf(failure));
   }
 
+  /** Ends it at its deadline; `now` is monotonic, in milliseconds. */
+  tick(now: number): void {
+    const { client } = this;
+    if (now < client.deadlineAt) return;
+    this.cancel('deadline');
+    client.fail(new MeshError('backend_timeout', 'The call took longer than its deadline.'));
+  }
+
   /** Ends it on this stream, once. */
   free(): void {
     if (this.shut) return;
     this.close();
-    this.#stream.inflow.release(this);
     this.client.attempt = undefined;
     this.#stream.freed(this);
   }

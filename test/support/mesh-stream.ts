@@ -41,7 +41,7 @@ export interface TestReplica extends AsyncDisposable {
 export interface TestReplicaOptions
   extends Partial<Omit<MeshServiceOptions, 'handle' | 'welcome' | 'replica'>> {
   readonly name?: string;
-  readonly handle?: (exchange: Exchange, replica: string) => void | Promise<void>;
+  readonly handle?: (exchange: Exchange, replica: string) => unknown;
   readonly facts?: Partial<WelcomeFacts>;
   /** `host:port`, to come back where another one was. */
   readonly address?: string;
