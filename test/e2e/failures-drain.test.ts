@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import {
+  answered,
   BACKEND_CREDENTIAL,
   McpClient,
+  metric,
   type Reply,
   reasonOf,
   type Setting,
@@ -59,7 +61,98 @@ describe('A replica is told to go', function () {
       },
     );
   });
+
+  describe('while it takes a session over', () => {
+    let setting: Setting;
+    before(async () => {
+      setting = await startSetting({ replicas: 3 });
+      await setting.whole();
+    });
+    after(() => setting[Symbol.asyncDispose]());
+
+    it(
+      verifies('C3', 'RST-12')('the call that waits is answered, and the record stays good for the next one'),
+      async () => {
+        const { backend, storePath } = setting;
+        const { client, owner, backendSession } = await setting.open();
+        // A restore takes several round trips of 160 ms.
+        storePath.set({ delayMs: 80 });
+        const calls = metricOfEach(setting, 'outrigger_exchanges');
+        await owner.kill('SIGKILL');
+        const waiting = client.beginCall('effect', { tag: 'waits', ms: 1 });
+        await until('the call is at another replica', async () => (await calls()).some((count) => count > 0));
+        const [at] = (await calls()).flatMap((count, index) => (count > 0 ? [index] : []));
+        const second = setting.mesh.replicas.filter(({ alive }) => alive)[at ?? 0];
+
+        expect(second && (await terminated(second))).to.deep.equal({ code: 0, signal: null });
+        const reply = await waiting.reply();
+        storePath.heal();
+
+        expect(textOf(reply)).to.equal('slept');
+        expect(backend.view.executionsOf('effect')).to.equal(1);
+        const seen = JSON.parse(textOf(await answered(() => client.call('whoami'))));
+        expect(seen).to.deep.equal({ authorization: BACKEND_CREDENTIAL, sessionId: backendSession });
+        expect(backend.view.deletes).to.have.length(0);
+      },
+    );
+  });
+
+  describe('one replica after the other', () => {
+    let setting: Setting;
+    before(async () => {
+      setting = await startSetting({ replicas: 3, sidecars: 2 });
+      await setting.whole();
+    });
+    after(() => setting[Symbol.asyncDispose]());
+
+    it(
+      verifies('C5', 'RST-12')('sixty sessions live through a rolling restart of three replicas'),
+      async () => {
+        const { backend, mesh } = setting;
+        const clients = await Promise.all(
+          Array.from({ length: 60 }, (_, at) =>
+            McpClient.open({
+              url: mesh.urls[at % 2] ?? mesh.url,
+              token: setting.token({ sub: `caller ${at}` }),
+            }),
+          ),
+        );
+        await Promise.all(clients.map((client) => client.call('count')));
+        let rolling = true;
+        const bad: Reply[] = [];
+        const load = clients.map(async (client) => {
+          let calls = 1;
+          while (rolling) {
+            const reply = await client.call('count');
+            if (reply.status === 200 && reply.answer?.result !== undefined) calls += 1;
+            else if (reply.status !== 503 || reply.headers['retry-after'] === undefined) bad.push(reply);
+            await sleep(150);
+          }
+          return calls;
+        });
+        for (const replica of mesh.replicas) {
+          expect(await terminated(replica)).to.deep.equal({ code: 0, signal: null });
+          await replica.start();
+          await setting.whole();
+        }
+        rolling = false;
+        const counts = await Promise.all(load);
+
+        expect(bad).to.deep.equal([]);
+        const last = await Promise.all(clients.map((client) => answered(() => client.call('count'))));
+        expect(last.map(textOf)).to.deep.equal(counts.map((count) => String(count + 1)));
+        expect(backend.view.initialises).to.equal(clients.length);
+        expect(backend.view.deletes).to.have.length(0);
+        expect(backend.view.authorizations).to.deep.equal([BACKEND_CREDENTIAL]);
+      },
+    );
+  });
 });
+
+/** The same value of each replica that runs. */
+function metricOfEach({ mesh }: Setting, name: string): () => Promise<number[]> {
+  return () => Promise.all(mesh.replicas.filter(({ alive }) => alive).map((each) => metric(each, name)));
+}
 
 /** A client that calls again and again, a request after the other. */
 class Load {

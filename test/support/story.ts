@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startIssuer, type TestIssuer } from './issuer.ts';
-import { type ClientOptions, McpClient, textOf } from './mcp-client.ts';
+import { type ClientOptions, McpClient, type Reply, textOf } from './mcp-client.ts';
 import { type Mesh, type MeshOptions, type Replica, startMesh } from './mesh.ts';
 import { defaultScript } from './recording-backend/script.ts';
 import { RecordingBackend, type Script, type ScriptedTool } from './recording-backend.ts';
@@ -21,6 +21,8 @@ export interface Setting extends AsyncDisposable {
   readonly backend: RecordingBackend;
   /** With `store: 'redis'`. */
   readonly redis: RedisServer;
+  /** The path from all replicas to Redis. */
+  readonly storePath: TcpProxy;
   /** The path from the sidecars to a replica. */
   path(replica: Replica): TcpProxy;
   /** A token for `alice`, unless said otherwise. */
@@ -79,16 +81,18 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
   const issuer = await startIssuer();
   const backend = await RecordingBackend.start({ tools: TOOLS, ...options.script });
   const redis = store === 'redis' ? await startRedis(options.redis ?? {}) : undefined;
+  const storePath = redis === undefined ? undefined : await startProxy(redis);
   const paths = new Map<string, TcpProxy>();
   const dispose = async () => {
-    await Promise.all([issuer.stop(), backend.stop(), redis?.[Symbol.asyncDispose]()]);
+    await Promise.all([issuer.stop(), backend.stop(), storePath?.[Symbol.asyncDispose]()]);
+    await redis?.[Symbol.asyncDispose]();
   };
   try {
     const mesh = await startMesh({
       ...(options.replicas === undefined ? { replicas: 2 } : { replicas: options.replicas }),
       ...(options.sidecars === undefined ? {} : { sidecars: options.sidecars }),
       store,
-      ...(redis === undefined ? {} : { redisUrl: redis.url }),
+      ...(redis === undefined ? {} : { redisUrl: `redis://127.0.0.1:${storePath?.port}` }),
       config: configuration(options, { issuer, backend }),
       anonymous: options.anonymous ?? false,
       ...(options.sidecarConfig === undefined ? {} : { sidecarConfig: options.sidecarConfig }),
@@ -100,7 +104,7 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
         return path;
       },
     });
-    return new RunningSetting({ mesh, issuer, backend, redis, paths, dispose });
+    return new RunningSetting({ mesh, issuer, backend, redis, storePath, paths, dispose });
   } catch (error) {
     await dispose();
     throw error;
@@ -139,6 +143,7 @@ function configuration(
 
 interface Parts extends Pick<Setting, 'mesh' | 'issuer' | 'backend'> {
   readonly redis: RedisServer | undefined;
+  readonly storePath: TcpProxy | undefined;
   readonly paths: ReadonlyMap<string, TcpProxy>;
   readonly dispose: () => Promise<void>;
 }
@@ -160,6 +165,12 @@ class RunningSetting implements Setting {
     const { redis } = this.#parts;
     if (redis === undefined) throw new Error('this setting has no Redis');
     return redis;
+  }
+
+  get storePath(): TcpProxy {
+    const { storePath } = this.#parts;
+    if (storePath === undefined) throw new Error('this setting has no Redis');
+    return storePath;
   }
 
   path(replica: Replica): TcpProxy {
@@ -219,4 +230,13 @@ export async function until(
     if (await holds()) return;
   }
   throw new Error(`did not come about: ${what}`);
+}
+
+/** Asks again, a while, as long as the answer is to come back later (503). */
+export async function answered(ask: () => Promise<Reply>): Promise<Reply> {
+  for (let attempt = 1; ; attempt += 1) {
+    const reply = await ask();
+    if (reply.status !== 503 || attempt === 40) return reply;
+    await sleep(250);
+  }
 }
