@@ -120,6 +120,8 @@ export class SidecarStream {
   end(refused: Refusal): void {
     if (this.#state === 'over') return;
     const { code, details, metadata } = refusal(refused);
+    // Answers of this very turn still leave.
+    this.outbox.flush();
     this.#finish();
     if (!this.#call.cancelled) this.#call.emit('error', { code, details, metadata });
   }

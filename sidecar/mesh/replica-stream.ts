@@ -195,6 +195,8 @@ export class ReplicaStream {
   close(): void {
     if (this.#state === 'connecting') return this.#lose(ENDED);
     for (const { client } of [...this.#end.exchanges.values()]) {
+      // What was detached goes on; its last frames leave with the stream.
+      if (client.done) continue;
       client.attempt?.cancel('shutdown');
       client.fail(new MeshError('draining', 'The sidecar is shutting down.'));
     }
@@ -254,10 +256,12 @@ export class ReplicaStream {
   }
 
   #judge(exchange: StreamExchange, { refused }: { refused: boolean }): void {
-    const { client } = exchange;
-    const { written } = exchange;
+    // It may have ended in the turn of another one: a GET that was handed back, a cancel by the edge.
+    if (exchange.shut) return;
+    const { client, written } = exchange;
     exchange.free();
-    if (client.done && !(client.detached && !written)) return;
+    const ran = written && !refused;
+    if (client.done && (ran || !client.detached)) return;
     const verdict = client.verdict({ written, refused, replaySafeTools: this.#replaySafeTools });
     if (verdict === 'resend') this.#options.owner.again(client);
     else client.fail(outcomeUnknown());

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Exchange } from '../../control-plane/rpc/exchange.ts';
 import { verifies } from '../requirements.ts';
+import { type RawReplica, rawReplica } from '../support/mesh-raw.ts';
 import {
   byHome,
   connected,
@@ -261,6 +262,29 @@ describe('a replica that leaves', () => {
     await until(() => listening.sink.events.length === 2);
     expect(next!.arrived[0]?.lastEventId).to.equal(`${home!.name}-1`);
     expect(home!.departures).to.deep.equal(['detached']);
+  });
+
+  it('is left once by what it refused, GETs among it', async () => {
+    const replicas = await Promise.all([rawReplica(), rawReplica()]);
+    await using client = startClient(replicas.map(({ address }) => address));
+    for (const replica of replicas) {
+      await replica.heard(({ hello }) => hello !== null);
+      replica.say({ welcome: { replica: replica.address } });
+    }
+    await connected(client, 2);
+    const home = client.streams()[0]?.address;
+    const [from, to] = [...replicas].sort((x) => (x.address === home ? -1 : 1)) as [RawReplica, RawReplica];
+    send(client, undefined, { kind: 'listen' });
+    send(client, request('tools/call', { name: 'transfer' }));
+    await from.heard(({ open }) => open?.exchange === 2);
+    from.say({ goAway: { lastExchange: 0 } });
+    await to.heard(({ open }) => open?.exchange === 2);
+    const after = send(client, 'after');
+    await to.heard(({ open }) => open?.exchange === 3);
+    to.say({ head: { exchange: 3, body: Buffer.from('yes') } });
+    expect((await after.answered).text).to.equal('yes');
+    expect(to.frames.filter(({ open }) => open !== null)).to.have.length(3);
+    await Promise.all(replicas.map((replica) => replica[Symbol.asyncDispose]()));
   });
 
   it(verifies('RPC-5')('still gets the cancellations and replies that belong to its exchanges'), async () => {
