@@ -6,14 +6,14 @@ export interface BackendHint {
   /** The backend's own session id, exactly as given; undefined for a backend that has none. */
   readonly sessionId: string | undefined;
   readonly protocolVersion: string;
-  /** The backend's InitializeResult, as it came: its capabilities and instructions need not be asked for again. */
+  /** The backend's InitializeResult cut to what routing needs: it need not be asked for again, and fifty fit into one record. */
   readonly initializeResult: string;
 }
 
 /** The part of a backend's InitializeResult that routing needs. */
 export interface BackendFacts {
   readonly protocolVersion: string;
-  /** Top-level capability names, with their `listChanged` and `subscribe` flags. */
+  /** The capabilities that the mesh serves, with their `listChanged` and `subscribe` flags. */
   readonly capabilities: Readonly<
     Record<string, { readonly listChanged?: boolean; readonly subscribe?: boolean }>
   >;

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isSupportedVersion } from '../../shared/protocol-versions.ts';
 import { type BackendFacts, BackendFault } from './backend.ts';
 
-/** The revisions whose lifecycle is initialize, initialized, requests. */
-const SUPPORTED: ReadonlySet<string> = new Set(['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25']);
+const SERVED = ['tools', 'resources', 'prompts', 'completions', 'logging'];
 
 /** Reads what routing needs from a raw InitializeResult. Throws BackendFault `protocol` when it is none, or of a revision we do not speak. */
 export function readFacts(initializeResult: string): BackendFacts {
   const result = asObject(parse(initializeResult));
   const protocolVersion = result?.['protocolVersion'];
-  if (typeof protocolVersion !== 'string' || !SUPPORTED.has(protocolVersion)) {
+  if (typeof protocolVersion !== 'string' || !isSupportedVersion(protocolVersion)) {
     throw new BackendFault('protocol', 'The backend answered initialize with no protocol version we speak.', {
       executed: 'no',
     });
@@ -31,7 +31,9 @@ export function fingerprintOf(backend: string, sessionId: string | undefined): s
 
 function readCapabilities(value: unknown): BackendFacts['capabilities'] {
   const capabilities: Record<string, { listChanged?: boolean; subscribe?: boolean }> = Object.create(null);
-  for (const [name, flags] of Object.entries(asObject(value) ?? {})) {
+  const claimed = asObject(value) ?? {};
+  for (const name of SERVED.filter((each) => Object.hasOwn(claimed, each))) {
+    const flags = claimed[name];
     const { listChanged, subscribe } = asObject(flags) ?? {};
     capabilities[name] = {
       ...(typeof listChanged === 'boolean' ? { listChanged } : {}),

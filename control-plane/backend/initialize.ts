@@ -32,8 +32,9 @@ export function readInitialized({ bytes, scanned }: Message): {
 } {
   if (scanned.result === undefined)
     throw refused(scanned.error === undefined ? '{}' : slice(bytes, scanned.error));
-  const initializeResult = slice(bytes, scanned.result).toString();
-  return { initializeResult, facts: readFacts(initializeResult) };
+  const facts = readFacts(slice(bytes, scanned.result).toString());
+  const { protocolVersion, capabilities } = facts;
+  return { initializeResult: JSON.stringify({ protocolVersion, capabilities }), facts };
 }
 
 function refused(error: string | Buffer): BackendFault {

@@ -23,6 +23,8 @@ export interface CallPlan {
   /** The whole message under the id that it has at the backend. */
   readonly build: (id: number) => readonly Uint8Array[];
   readonly signal: AbortSignal;
+  /** The trace context of the exchange that asks. */
+  readonly trace?: Readonly<Record<string, string>> | undefined;
   /** Do not run at a backend session that was made afresh and lost what it held. */
   readonly refuseStateLoss?: boolean;
   readonly onMessage: (backend: BackendSession, message: Message) => void;
@@ -115,6 +117,7 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
       maxTimeoutMs: humanPacedMs,
       signal,
       onMessage: (message) => onMessage(backend, message),
+      ...(plan.trace === undefined ? {} : { headers: plan.trace }),
       ...(plan.onPolling === undefined ? {} : { onPolling: plan.onPolling }),
     });
   } catch (thrown) {

@@ -1,8 +1,12 @@
-import { forward } from '../../shared/json-rpc/envelope.ts';
+import { MeshError } from '../../shared/errors.ts';
+import { encodeString, forward } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
+import { peekFields } from '../../shared/json-rpc/object.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
+import { fields } from '../../shared/json-rpc/walker.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { Catalogues } from './catalogues.ts';
@@ -10,6 +14,7 @@ import type { ClientStream } from './client-stream.ts';
 import type { ListChanges } from './list-changes.ts';
 import type { Listening } from './listening.ts';
 import type { LiveSession } from './live-session.ts';
+import { withoutReserved } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionObserver } from './session-observer.ts';
@@ -30,7 +35,14 @@ export interface Notice {
   readonly message: Message;
 }
 
+/** Where a notification goes, and who reads it there. */
+interface Reader {
+  readonly stream: ClientStream;
+  readonly caller: Caller;
+}
+
 const CREDENTIAL_TIMEOUT_MS = 10_000;
+const PROGRESS = fields(['progress']);
 
 const CHANGES: Readonly<Record<string, readonly ListKind[]>> = {
   'notifications/tools/list_changed': ['tools'],
@@ -51,39 +63,48 @@ export class BackendNotices {
     if (call.over) return;
     if (notice.message.scanned.kind === 'request') this.#request(notice, call);
     else if (notice.message.scanned.method === 'notifications/progress') this.#progress(notice, call);
-    else this.#notification(notice, call.stream);
+    else this.#notification(notice, call);
   }
 
   /** A message on no call's stream: of a listening stream, or of a stdio child, which has only one stream for all. */
   unsolicited(notice: Notice): void {
     const call = latestCall(notice.session, notice.backend);
     if (notice.message.scanned.kind === 'request') this.#request(notice, call);
-    else this.#notification(notice, this.#options.listening.stream(notice.session) ?? call?.stream);
+    else this.#notification(notice, this.#options.listening.reader(notice.session) ?? call);
   }
 
   /** Under the credential of the call that caused it, or of the client that listens; without either nobody is asked. */
   #request(notice: Notice, call: RunningCall | undefined): void {
     const { listening, serverRequests } = this.#options;
     const { session, link } = notice;
-    const caller = listening.caller(session);
+    const listener = listening.reader(session);
     const credential = (): CredentialHeaders | Promise<CredentialHeaders> => {
       if (call?.sent !== undefined) return call.sent.credential;
-      return caller === undefined ? {} : link.credential(caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));
+      if (listener !== undefined)
+        return link.credential(listener.caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));
+      // Nobody is there in whose name it could be told; a child needs no credential to be told.
+      return link.resumable ? Promise.reject(new MeshError('cancelled', 'No live caller.')) : {};
     };
-    serverRequests.carry({ ...notice, stream: call?.stream ?? listening.stream(session), credential });
+    serverRequests.carry({ ...notice, call, stream: call?.stream ?? listener?.stream, credential });
   }
 
-  /** Under the client's own token, only while it waits for the answer. Progress nobody asked for is dropped. */
+  /** Under the client's own token, only while it waits for the answer. Progress that is none, or that nobody asked for, is dropped. */
   #progress({ message }: Notice, call: RunningCall): void {
-    const { progressToken } = message.scanned;
-    if (progressToken === undefined || call.progressToken === undefined) {
+    const { bytes, scanned } = message;
+    const { progressToken, params } = scanned;
+    const own =
+      progressToken !== undefined && slice(bytes, progressToken).toString('latin1') === String(call.sent?.id);
+    const [progress] = params === undefined ? [] : peekFields(bytes, params, PROGRESS);
+    const value = progress === undefined ? Number.NaN : Number(slice(bytes, progress).toString('latin1'));
+    if (!own || call.progressToken === undefined || !call.progressed(value)) {
       this.#options.observer.dropped('message');
       return;
     }
-    call.stream.message(forward(message, { splices: [{ span: progressToken, bytes: call.progressToken }] }));
+    const splices = [{ span: progressToken, bytes: call.progressToken }, ...withoutReserved(message)];
+    call.stream.message(forward(message, { splices }));
   }
 
-  #notification(notice: Notice, stream: ClientStream | undefined): void {
+  #notification(notice: Notice, reader: Reader | undefined): void {
     const { session, link, message } = notice;
     const { method = '' } = message.scanned;
     const kinds = CHANGES[method];
@@ -93,28 +114,33 @@ export class BackendNotices {
     }
     switch (method) {
       case 'notifications/cancelled':
-        this.#options.serverRequests.withdraw(session, link, message, stream);
+        this.#options.serverRequests.withdraw(session, link, message);
         return;
       case 'notifications/progress':
         this.#options.observer.dropped('message');
         return;
       case 'notifications/resources/updated':
-        this.#updated(notice, stream);
+        this.#updated(notice, reader);
         return;
       default:
-        if (stream?.message(forward(message, {})) !== true) this.#options.observer.dropped('message');
+        if (reader?.stream.message(forward(message, { splices: withoutReserved(message) })) !== true) {
+          this.#options.observer.dropped('message');
+        }
     }
   }
 
   /** To subscribers alone, under the URI that the client knows. */
-  #updated({ session, link, message }: Notice, stream: ClientStream | undefined): void {
+  #updated({ session, link, message }: Notice, reader: Reader | undefined): void {
     const { uri } = message.scanned;
-    if (uri === undefined) return;
-    const visible = this.#options.catalogues.visibleUri(session, link.name, decodeString(message.bytes, uri));
+    if (uri === undefined || reader === undefined) return;
+    const original = decodeString(message.bytes, uri);
+    const visible = this.#options.catalogues.visibleUri(session, reader.caller, {
+      backend: link.name,
+      original,
+    });
     if (!session.body.subscriptions.includes(visible)) return;
-    const bytes = Buffer.from(JSON.stringify(visible));
-    const same = bytes.equals(slice(message.bytes, uri));
-    stream?.message(forward(message, same ? {} : { splices: [{ span: uri, bytes }] }));
+    const renamed = visible === original ? [] : [{ span: uri, bytes: encodeString(visible) }];
+    reader.stream.message(forward(message, { splices: [...renamed, ...withoutReserved(message)] }));
   }
 }
 

@@ -3,7 +3,13 @@ import { MeshError } from '../../shared/errors.ts';
 import { request, resultWithMeta } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import type { Caller } from '../identity/caller.ts';
-import { buildCatalogue, type Catalogue, type ListKind, type Route, type RouteKind } from '../virtual-server/catalogue.ts';
+import {
+  buildCatalogue,
+  type Catalogue,
+  type ListKind,
+  type Route,
+  type RouteKind,
+} from '../virtual-server/catalogue.ts';
 import type { BackendItems, Item } from '../virtual-server/item.ts';
 import { MAX_ITEMS, MAX_PAGES, parseListPage } from '../virtual-server/list-page.ts';
 import { type Routes, routesFrom } from '../virtual-server/routes.ts';
@@ -20,6 +26,8 @@ const UNHEARD_MS = 60_000;
 const READ_MS = 5_000;
 /** A backend that has just failed is not waited for again by every list. */
 const RETRY_MS = 5_000;
+/** Authorization contexts of one session that are seen at a time; a caller whose view was dropped reads anew. */
+const MOST_VIEWS = 8;
 
 const METHODS: Readonly<Record<ListKind, string>> = {
   tools: 'tools/list',
@@ -50,6 +58,8 @@ export interface CatalogueOptions {
   readonly virtualServer: (name: string) => VirtualServer | undefined;
   /** Whether the backend's own changes are heard in this session now. */
   readonly hears: (session: LiveSession, backend: string) => boolean;
+  /** A list that a reader no longer waited for has been read after all. */
+  readonly onLate: (session: LiveSession, kind: ListKind) => void;
 }
 
 interface Reading {
@@ -78,7 +88,8 @@ interface View {
 export class Catalogues {
   readonly #options: CatalogueOptions;
   readonly #cursorKey: Buffer;
-  readonly #views = new Map<LiveSession, Map<string, View>>();
+  /** By the digest of their authorization context, the one longest unused first. */
+  readonly #views = new WeakMap<LiveSession, Map<string, View>>();
 
   constructor(options: CatalogueOptions) {
     this.#options = options;
@@ -86,14 +97,18 @@ export class Catalogues {
   }
 
   /** The raw result of a list request: every backend that answers in time, the last known items of the others, and who is missing. */
-  async list(session: LiveSession, caller: Caller, wanted: { kind: ListKind; cursor: string | undefined }): Promise<readonly Uint8Array[]> {
+  async list(
+    session: LiveSession,
+    caller: Caller,
+    wanted: { kind: ListKind; cursor: string | undefined },
+  ): Promise<readonly Uint8Array[]> {
     const view = this.#view(session, caller);
     await this.#refresh(session, caller, wanted.kind);
     const catalogue = this.#catalogue(session, view);
     const page = catalogue.page(wanted.kind, wanted.cursor);
     view.served.set(wanted.kind, catalogue.version(wanted.kind));
-    this.#options.tables.remember(session, catalogue.routingTable());
-    const missing = { ...outages(session), ...failures(view, wanted.kind) };
+    this.remember(session, caller);
+    const missing = { ...waitedFor(view, wanted.kind), ...outages(session), ...failures(view, wanted.kind) };
     if (Object.keys(missing).length === 0) return [page];
     return resultWithMeta(page, BACKENDS_META, Buffer.from(JSON.stringify(missing)));
   }
@@ -103,7 +118,11 @@ export class Catalogues {
    * desired backends, not to those that happen to answer: a name that a silent
    * backend may own rejects with `backend_unavailable`.
    */
-  async route(session: LiveSession, caller: Caller, wanted: { kind: RouteKind; visible: string }): Promise<Route | undefined> {
+  async route(
+    session: LiveSession,
+    caller: Caller,
+    wanted: { kind: RouteKind; visible: string },
+  ): Promise<Route | undefined> {
     const view = this.#view(session, caller);
     const known = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
     if (known !== undefined && known.rivals === undefined) return known;
@@ -124,19 +143,30 @@ export class Catalogues {
     return found;
   }
 
-  /** How the client knows a backend's URI. */
-  visibleUri(session: LiveSession, backend: string, original: string): string {
-    for (const view of this.#views.get(session)?.values() ?? []) {
-      return this.#catalogue(session, view).visibleUri(backend, original);
-    }
-    return original;
+  /** How this caller knows a backend's URI. */
+  visibleUri(
+    session: LiveSession,
+    caller: Caller,
+    { backend, original }: Pick<Route, 'backend' | 'original'>,
+  ): string {
+    return this.#catalogue(session, this.#view(session, caller)).visibleUri(backend, original);
   }
 
   /** Of URIs as the client knows them, those of one backend, as that backend knows them. */
-  async ownedUris(session: LiveSession, backend: string, visible: readonly string[]): Promise<readonly string[]> {
-    const routes = await this.#options.tables.routes(session, (table) => this.#routesFrom(session, table));
+  async ownedUris(
+    session: LiveSession,
+    backend: string,
+    visible: readonly string[],
+  ): Promise<readonly string[]> {
+    const remembered = await this.#options.tables.routes(session, (table) =>
+      this.#routesFrom(session, table),
+    );
+    const seen = [...(this.#views.get(session)?.values() ?? [])].map((view) =>
+      this.#catalogue(session, view),
+    );
     return visible.flatMap((uri) => {
-      const route = routes.route('resource', uri);
+      const routes = [...seen, remembered].map((each) => each.route('resource', uri));
+      const route = routes.find((each) => each !== undefined);
       return route?.backend === backend ? [route.original] : [];
     });
   }
@@ -146,7 +176,8 @@ export class Catalogues {
     for (const view of this.#views.get(session)?.values() ?? []) {
       for (const kind of kinds) {
         const reading = view.readings.get(key(backend, kind));
-        if (reading !== undefined) view.readings.set(key(backend, kind), { ...reading, stale: true, failure: undefined });
+        if (reading !== undefined)
+          view.readings.set(key(backend, kind), { ...reading, stale: true, failure: undefined });
       }
     }
   }
@@ -162,6 +193,14 @@ export class Catalogues {
     return version !== served;
   }
 
+  /** The client relies on what it sees now, without having asked for a list: it is kept with the session. */
+  remember(session: LiveSession, caller: Caller): void {
+    this.#options.tables.remember(
+      session,
+      this.#catalogue(session, this.#view(session, caller)).routingTable(),
+    );
+  }
+
   /** The session left this replica. */
   forget(session: LiveSession): void {
     this.#views.delete(session);
@@ -169,13 +208,21 @@ export class Catalogues {
   }
 
   #view(session: LiveSession, caller: Caller): View {
-    let views = this.#views.get(session);
-    if (views === undefined) this.#views.set(session, (views = new Map()));
-    let view = views.get(caller.contextDigest);
-    if (view === undefined) {
-      view = { items: new Map(), readings: new Map(), flights: new Map(), served: new Map(), catalogue: undefined };
-      views.set(caller.contextDigest, view);
-    }
+    const views = this.#views.get(session) ?? new Map<string, View>();
+    this.#views.set(session, views);
+    const known = views.get(caller.contextDigest);
+    if (known !== undefined && views.size === 1) return known;
+    const view = known ?? {
+      items: new Map(),
+      readings: new Map(),
+      flights: new Map(),
+      served: new Map(),
+      catalogue: undefined,
+    };
+    views.delete(caller.contextDigest);
+    views.set(caller.contextDigest, view);
+    const [oldest] = views.keys();
+    if (views.size > MOST_VIEWS && oldest !== undefined) views.delete(oldest);
     return view;
   }
 
@@ -200,7 +247,10 @@ export class Catalogues {
     return this.#options.virtualServer(virtualServer)?.naming ?? { mode: 'prefix' as const, order: desired };
   }
 
-  async #remembered(session: LiveSession, { kind, visible }: { kind: RouteKind; visible: string }): Promise<Route | undefined> {
+  async #remembered(
+    session: LiveSession,
+    { kind, visible }: { kind: RouteKind; visible: string },
+  ): Promise<Route | undefined> {
     const routes = await this.#options.tables.routes(session, (table) => this.#routesFrom(session, table));
     return routes.route(kind, visible);
   }
@@ -216,11 +266,18 @@ export class Catalogues {
       .filter((link) => !this.#current(session, view, { link, kind }))
       .map((link) => this.#read(session, caller, { view, link, kind }));
     if (reads.length === 0) return;
+    let late = false;
     let stop = () => {};
     const patience = new Promise<void>((resolve) => {
-      stop = this.#options.clock.after(READ_MS, resolve);
+      stop = this.#options.clock.after(READ_MS, () => {
+        late = true;
+        resolve();
+      });
     });
-    await Promise.race([Promise.all(reads), patience]);
+    const all = Promise.all(reads).then(() => {
+      if (late) this.#options.onLate(session, kind);
+    });
+    await Promise.race([all, patience]);
     stop();
   }
 
@@ -232,31 +289,49 @@ export class Catalogues {
     return age < UNHEARD_MS || this.#options.hears(session, link.name);
   }
 
-  /** One read of one list at a time for each view; whoever comes meanwhile waits for the same. Never rejects. */
-  #read(session: LiveSession, caller: Caller, { view, link, kind }: { view: View; link: BackendLink; kind: ListKind }): Promise<void> {
+  /**
+   * One read of one list at a time for each view; whoever comes meanwhile waits for
+   * the same, and for a second one where a change was announced during the first. Never rejects.
+   */
+  #read(
+    session: LiveSession,
+    caller: Caller,
+    { view, link, kind }: { view: View; link: BackendLink; kind: ListKind },
+  ): Promise<void> {
     const id = key(link.name, kind);
     const running = view.flights.get(id);
     if (running !== undefined) return running;
-    const at = this.#options.clock.now();
-    // A change that is announced while the list is read makes what is read stale again.
-    view.readings.set(id, { at, stale: false, failure: undefined });
-    const flight = this.#fetch(session, caller, { link, kind })
-      .then(
-        (items) => {
-          view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
-          view.catalogue = undefined;
-        },
-        (thrown: unknown) => {
-          view.readings.set(id, { at, stale: false, failure: toMeshError(thrown, link.name) });
-        },
-      )
+    const once = () => this.#readOnce(session, caller, { view, link, kind });
+    const flight = once()
+      .then(() => (view.readings.get(id)?.stale === true ? once() : undefined))
       .finally(() => view.flights.delete(id));
     view.flights.set(id, flight);
     return flight;
   }
 
+  async #readOnce(
+    session: LiveSession,
+    caller: Caller,
+    { view, link, kind }: { view: View; link: BackendLink; kind: ListKind },
+  ): Promise<void> {
+    const id = key(link.name, kind);
+    const { clock } = this.#options;
+    view.readings.set(id, { at: clock.now(), stale: false, failure: undefined });
+    try {
+      const items = await this.#fetch(session, caller, { link, kind });
+      view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
+      view.catalogue = undefined;
+    } catch (thrown) {
+      view.readings.set(id, { at: clock.now(), stale: false, failure: toMeshError(thrown, link.name) });
+    }
+  }
+
   /** All pages of one backend's list, under this caller's credential. */
-  async #fetch(session: LiveSession, caller: Caller, { link, kind }: { link: BackendLink; kind: ListKind }): Promise<readonly Item[]> {
+  async #fetch(
+    session: LiveSession,
+    caller: Caller,
+    { link, kind }: { link: BackendLink; kind: ListKind },
+  ): Promise<readonly Item[]> {
     const backend = await connect(session, link, caller);
     if (backend.facts.capabilities[CAPABILITIES[kind]] === undefined) return [];
     const items: Item[] = [];
@@ -267,7 +342,9 @@ export class Catalogues {
       cursor = answer.nextCursor;
       if (cursor === undefined) return items;
     }
-    throw new MeshError('backend_protocol_error', `The backend "${link.name}" has a list without end.`, { backend: link.name });
+    throw new MeshError('backend_protocol_error', `The backend "${link.name}" has a list without end.`, {
+      backend: link.name,
+    });
   }
 
   async #page(
@@ -294,6 +371,17 @@ export class Catalogues {
 
 function key(backend: string, kind: ListKind): string {
   return `${backend} ${kind}`;
+}
+
+/** Backends that have not given this list yet. */
+function waitedFor(view: View, kind: ListKind): Record<string, Outage> {
+  const late: Record<string, Outage> = {};
+  for (const id of view.flights.keys()) {
+    const [name = '', of] = id.split(' ');
+    const message = `The backend "${name}" has not given its list yet.`;
+    if (of === kind) late[name] = { status: 'unavailable', reason: 'backend_timeout', message };
+  }
+  return late;
 }
 
 function failures(view: View, kind: ListKind): Record<string, Outage> {

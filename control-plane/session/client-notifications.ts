@@ -3,6 +3,7 @@ import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { LiveSession } from './live-session.ts';
+import { withoutReserved } from './reserved-meta.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionObserver } from './session-observer.ts';
 
@@ -36,7 +37,8 @@ export class ClientNotifications {
   /** Only what still runs can be cancelled; anything else is ignored (MCP, Cancellation). */
   #cancel(session: LiveSession, { bytes, scanned }: Message): void {
     const { requestId, params } = scanned;
-    const call = requestId === undefined ? undefined : session.calls.get(slice(bytes, requestId).toString('utf8'));
+    const call =
+      requestId === undefined ? undefined : session.calls.get(slice(bytes, requestId).toString('utf8'));
     if (call === undefined || params === undefined) {
       this.#observer.dropped('message');
       return;
@@ -49,7 +51,7 @@ export class ClientNotifications {
   #announce(session: LiveSession, caller: Caller, message: Message): void {
     const known = message.scanned.method === 'notifications/roots/list_changed';
     if (!known && session.links.size !== 1) return;
-    const pieces = forward(message, {});
+    const pieces = forward(message, { splices: withoutReserved(message) });
     for (const link of session.links.values()) {
       void tell(link, caller, pieces).catch(() => this.#observer.dropped('message'));
     }

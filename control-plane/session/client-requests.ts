@@ -7,13 +7,15 @@ import {
   response,
   resultWithMeta,
   type Splice,
+  splice,
 } from '../../shared/json-rpc/envelope.ts';
-import { type Message, type Span, slice } from '../../shared/json-rpc/message.ts';
+import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
-import type { ListKind, Route, RouteKind } from '../virtual-server/catalogue.ts';
+import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
+import { withVisibleUris } from '../virtual-server/result-uris.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
@@ -21,7 +23,9 @@ import { RESTARTED_META } from './backend-outages.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { LiveSession } from './live-session.ts';
+import { withoutReserved, withoutReservedInResult } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
+import { MAX_SUBSCRIPTION_CHARS } from './session-record.ts';
 
 /** One request of a client on its way through a session. */
 export interface Turn {
@@ -29,6 +33,7 @@ export interface Turn {
   readonly caller: Caller;
   readonly message: Message;
   readonly stream: ClientStream;
+  readonly trace: Readonly<Record<string, string>> | undefined;
 }
 
 export interface RequestOptions {
@@ -39,6 +44,9 @@ export interface RequestOptions {
   readonly onStateLoss: (backend: string) => 'continue' | 'error';
   readonly onFault: (error: MeshError) => void;
 }
+
+/** How long a new log level waits for the backends that are told of it. */
+const LEVEL_MS = 2_000;
 
 const EMPTY = Buffer.from('{}');
 const TRUE = Buffer.from('true');
@@ -70,12 +78,12 @@ export class ClientRequests {
 
   /** Runs a request to its one answer. Never throws and never rejects. */
   run(turn: Turn): void {
-    const { session, message, stream } = turn;
+    const { session, caller, message, stream } = turn;
     const { id, method = '', progressToken } = message.scanned;
     if (id === undefined) return;
     const rawId = Buffer.from(slice(message.bytes, id));
     const token = progressToken === undefined ? undefined : Buffer.from(slice(message.bytes, progressToken));
-    const call = new RunningCall({ method, stream, id: rawId, progressToken: token });
+    const call = new RunningCall({ method, stream, caller, id: rawId, progressToken: token });
     const key = rawId.toString('utf8');
     session.calls.set(key, call);
     void this.#answer(turn, call)
@@ -106,7 +114,11 @@ export class ClientRequests {
     }
   }
 
-  async #list({ session, caller, message }: Turn, call: RunningCall, kind: ListKind): Promise<readonly Uint8Array[]> {
+  async #list(
+    { session, caller, message }: Turn,
+    call: RunningCall,
+    kind: ListKind,
+  ): Promise<readonly Uint8Array[]> {
     const { cursor } = message.scanned;
     const wanted = cursor === undefined ? undefined : decodeString(message.bytes, cursor);
     return response(call.id, await this.#options.catalogues.list(session, caller, { kind, cursor: wanted }));
@@ -115,24 +127,49 @@ export class ClientRequests {
   async #routed(turn: Turn, call: RunningCall, kind: RouteKind): Promise<readonly Uint8Array[]> {
     const { session, caller, message } = turn;
     const span = kind === 'resource' ? message.scanned.uri : message.scanned.name;
-    if (span === undefined) throw new MeshError('invalid_params', `${call.method} needs a ${kind === 'resource' ? 'uri' : 'name'}.`);
+    if (span === undefined)
+      throw new MeshError(
+        'invalid_params',
+        `${call.method} needs a ${kind === 'resource' ? 'uri' : 'name'}.`,
+      );
     const visible = decodeString(message.bytes, span);
     const route = await this.#options.catalogues.route(session, caller, { kind, visible });
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${kind}.`);
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
+    if (call.method === 'resources/subscribe') requireRoom(session, visible);
     const answer = await this.#call(turn, call, route.backend, splices);
-    if (call.method === 'resources/subscribe' || call.method === 'resources/unsubscribe') {
-      subscribe(session, visible, call.method === 'resources/subscribe', answer);
-    }
-    return this.#relay(session, call, route, answer);
+    if (answer.scanned.error === undefined) this.#noteSubscription(turn, visible);
+    return this.#relay(turn, call, route.backend, answer);
   }
 
-  #relay(session: LiveSession, call: RunningCall, route: Route, answer: Message): readonly Uint8Array[] {
+  #noteSubscription({ session, caller, message: { scanned } }: Turn, uri: string): void {
+    const subscribed = scanned.method === 'resources/subscribe';
+    if (!subscribed && scanned.method !== 'resources/unsubscribe') return;
+    const others = session.body.subscriptions.filter((known) => known !== uri);
+    session.update({ subscriptions: subscribed ? [...others, uri] : others });
+    // Whose it is must be known to whoever subscribes again.
+    this.#options.catalogues.remember(session, caller);
+  }
+
+  /** A backend's answer under the client's id; its bytes are untouched but for what only the mesh can say. */
+  #relay(
+    { session, caller }: Turn,
+    call: RunningCall,
+    backend: string,
+    answer: Message,
+  ): readonly Uint8Array[] {
     const { result, error } = answer.scanned;
     if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
-    const bytes = result === undefined ? EMPTY : slice(answer.bytes, result);
-    if (session.links.get(route.backend)?.takeStateLoss() !== true) return response(call.id, bytes);
-    return response(call.id, resultWithMeta(bytes, RESTARTED_META, TRUE));
+    let bytes = result === undefined ? EMPTY : slice(answer.bytes, result);
+    const reserved = withoutReservedInResult(bytes);
+    if (reserved.length > 0) bytes = Buffer.concat(splice(bytes, { start: 0, end: bytes.length }, reserved));
+    if (session.links.get(backend)?.takeStateLoss() === true) {
+      bytes = Buffer.concat(resultWithMeta(bytes, RESTARTED_META, TRUE));
+    }
+    if (session.body.desired.length === 1) return response(call.id, bytes);
+    const visible = (original: string) =>
+      this.#options.catalogues.visibleUri(session, caller, { backend, original });
+    return response(call.id, withVisibleUris(bytes, visible));
   }
 
   async #complete(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {
@@ -140,7 +177,10 @@ export class ClientRequests {
     const { ref } = message.scanned;
     if (ref === undefined) throw new MeshError('invalid_params', 'completion/complete needs a ref.');
     const target = completionTarget(message.bytes, ref);
-    const route = await this.#options.catalogues.route(session, caller, { kind: target.kind, visible: target.visible });
+    const route = await this.#options.catalogues.route(session, caller, {
+      kind: target.kind,
+      visible: target.visible,
+    });
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${target.kind}.`);
     if (session.links.get(route.backend)?.session?.facts.capabilities['completions'] === undefined) {
       return response(call.id, Buffer.from('{"completion":{"values":[]}}'));
@@ -160,9 +200,20 @@ export class ClientRequests {
     const text = decodeString(message.bytes, level);
     if (!LEVELS.has(text)) throw new MeshError('invalid_params', 'Unknown log level.');
     session.update({ logLevel: text });
-    const logging = [...session.links.values()].filter((link) => link.session?.facts.capabilities['logging'] !== undefined);
-    await Promise.allSettled(logging.map((link) => this.#send(turn, link)));
+    const logging = [...session.links.values()].filter(
+      (link) => link.session?.facts.capabilities['logging'] !== undefined,
+    );
+    await this.#atMost(LEVEL_MS, Promise.allSettled(logging.map((link) => this.#send(turn, link))));
     return response(call.id, EMPTY);
+  }
+
+  async #atMost(ms: number, done: Promise<unknown>): Promise<void> {
+    let stop = () => {};
+    const patience = new Promise<void>((resolve) => {
+      stop = this.#options.calls.clock.after(ms, resolve);
+    });
+    await Promise.race([done, patience]);
+    stop();
   }
 
   /** What the mesh does not know goes to the only backend there is. */
@@ -173,14 +224,16 @@ export class ClientRequests {
       throw new MeshError('method_not_found', 'Method not found');
     }
     const answer = await this.#call(turn, call, only, []);
-    return this.#relay(session, call, { backend: only, original: '' }, answer);
+    return this.#relay(turn, call, only, answer);
   }
 
   #call(turn: Turn, call: RunningCall, backend: string, splices: readonly Splice[]): Promise<Message> {
-    const { session, caller, message } = turn;
+    const { session, caller, message, trace } = turn;
     const link = session.links.get(backend);
     if (link === undefined) {
-      return Promise.reject(new MeshError('backend_unavailable', `The backend "${backend}" is not configured.`, { backend }));
+      return Promise.reject(
+        new MeshError('backend_unavailable', `The backend "${backend}" is not configured.`, { backend }),
+      );
     }
     return callBackend(this.#options.calls, {
       session,
@@ -188,23 +241,27 @@ export class ClientRequests {
       caller,
       method: call.method,
       signal: NEVER,
+      trace,
       refuseStateLoss: this.#options.onStateLoss(backend) === 'error',
-      build: (id) => forward(message, { id: rawNumber(id), splices: withToken(message.scanned.progressToken, id, splices) }),
+      build: (id) =>
+        forward(message, { id: rawNumber(id), splices: [...withToken(message, id), ...splices] }),
       onSend: (sent) => call.sending(sent),
-      onMessage: (from, received) => this.#options.notices.onCall({ session, link, backend: from, message: received }, call),
+      onMessage: (from, received) =>
+        this.#options.notices.onCall({ session, link, backend: from, message: received }, call),
       onPolling: (retryMs) => call.stream.poll(retryMs),
     });
   }
 
   /** The same request once more, to a backend of several. */
-  #send({ session, caller, message }: Turn, link: BackendLink): Promise<Message> {
+  #send({ session, caller, message, trace }: Turn, link: BackendLink): Promise<Message> {
     return callBackend(this.#options.calls, {
       session,
       link,
       caller,
       method: message.scanned.method ?? '',
       signal: NEVER,
-      build: (id) => forward(message, { id: rawNumber(id) }),
+      trace,
+      build: (id) => forward(message, { id: rawNumber(id), splices: withToken(message, id) }),
       onMessage: (from: BackendSession, received: Message) =>
         this.#options.notices.unsolicited({ session, link, backend: from, message: received }),
     });
@@ -218,12 +275,14 @@ function rawNumber(id: number): Buffer {
 }
 
 /** Progress comes back under the id that the call has at the backend, so the token is that id. */
-function withToken(token: Span | undefined, id: number, splices: readonly Splice[]): readonly Splice[] {
-  return token === undefined ? splices : [...splices, { span: token, bytes: rawNumber(id) }];
+function withToken(message: Message, id: number): readonly Splice[] {
+  const { progressToken: span } = message.scanned;
+  const reserved = withoutReserved(message);
+  return span === undefined ? reserved : [...reserved, { span, bytes: rawNumber(id) }];
 }
 
-function subscribe(session: LiveSession, uri: string, on: boolean, answer: Message): void {
-  if (answer.scanned.error !== undefined) return;
-  const others = session.body.subscriptions.filter((known) => known !== uri);
-  session.update({ subscriptions: on ? [...others, uri] : others });
+/** A session keeps only so many subscriptions for whoever restores it. */
+function requireRoom({ body }: LiveSession, uri: string): void {
+  if (JSON.stringify([...body.subscriptions, uri]).length <= MAX_SUBSCRIPTION_CHARS) return;
+  throw new MeshError('invalid_params', 'This session has as many subscriptions as it can.');
 }

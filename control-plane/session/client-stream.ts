@@ -75,6 +75,11 @@ export class ClientStream {
     return this.#phase === 'done';
   }
 
+  /** Nobody's answer: it stays open for whatever comes. */
+  get listening(): boolean {
+    return this.#options.owes === 0;
+  }
+
   get attached(): boolean {
     return this.#reply !== undefined && !this.#reply.closed;
   }
@@ -188,7 +193,12 @@ export class ClientStream {
     }
     if (this.#joining !== reply) return;
     reply.stream();
-    const last = replay(reply, { id: this.id, epoch: this.#options.epoch, after: seq, events: this.#withUnlogged(events) });
+    const last = replay(reply, {
+      id: this.id,
+      epoch: this.#options.epoch,
+      after: seq,
+      events: this.#withUnlogged(events),
+    });
     this.#unsent = this.#unsent.filter(({ entry }) => entry.seq > last);
     this.#resumable = true;
     this.#join(reply);
@@ -206,7 +216,9 @@ export class ClientStream {
   #withUnlogged(events: readonly LoggedEvent[]): readonly ReplayedEvent[] {
     const last = events.at(-1)?.seq ?? 0;
     const stored = new Set(events.map(({ seq }) => seq));
-    const refused = this.#unsent.filter(({ entry: { seq }, logged }) => !logged && seq < last && !stored.has(seq));
+    const refused = this.#unsent.filter(
+      ({ entry: { seq }, logged }) => !logged && seq < last && !stored.has(seq),
+    );
     const unlogged = refused.map(({ entry }) => ({ ...toEvent(entry), unlogged: true as const }));
     return unlogged.length === 0 ? events : [...events, ...unlogged].sort((a, b) => a.seq - b.seq);
   }
@@ -361,8 +373,20 @@ function isOpening(event: LoggedEvent): boolean {
 
 /** What the buffer could not keep is said, not skipped in silence. */
 function gapNotice(missing: number): Buffer {
-  const data = `${missing} earlier message(s) of this stream are no longer kept`;
+  return warning(`${missing} earlier message(s) of this stream are no longer kept`);
+}
+
+/** The same where nothing of a stream is left. */
+export function notKept(): Buffer {
+  return warning('The earlier messages of this stream are no longer kept');
+}
+
+function warning(data: string): Buffer {
   return Buffer.from(
-    JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'warning', logger: 'outrigger', data } }),
+    JSON.stringify({
+      jsonrpc: '2.0',
+      method: 'notifications/message',
+      params: { level: 'warning', logger: 'outrigger', data },
+    }),
   );
 }

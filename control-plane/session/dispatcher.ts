@@ -2,7 +2,7 @@ import { MeshError } from '../../shared/errors.ts';
 import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { scanBatch, scanMessage } from '../../shared/json-rpc/scan.ts';
-import { isSupportedVersion } from '../../shared/protocol-versions.ts';
+import { allowsBatches, isSupportedVersion, startsWithPriming } from '../../shared/protocol-versions.ts';
 import type { Exchange, ExchangeHandler } from '../rpc/exchange.ts';
 import type { ClientNotifications } from './client-notifications.ts';
 import type { ClientRequests } from './client-requests.ts';
@@ -10,7 +10,6 @@ import { ClientStream } from './client-stream.ts';
 import type { Initializer } from './initializer.ts';
 import type { Listening } from './listening.ts';
 import type { LiveSession } from './live-session.ts';
-import { allowsBatches, startsWithPriming } from './protocol.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionManager } from './session-manager.ts';
 import type { SlowStreams } from './slow-streams.ts';
@@ -115,8 +114,9 @@ export class Dispatcher {
       throw new MeshError('invalid_request', 'This session is already initialized.');
     }
     const stream = this.#stream(session, exchange, ids);
+    const trace = traceOf(exchange);
     for (const message of messages)
-      this.#options.requests.run({ session, caller: exchange.caller, message, stream });
+      this.#options.requests.run({ session, caller: exchange.caller, message, stream, trace });
     if (stream.waiting) {
       if (messages.length > 1) stream.start();
       else this.#options.slow.add(stream);
@@ -138,7 +138,10 @@ export class Dispatcher {
     exchange.onDeparture = (why) => {
       // A lost connection is no cancel: the call goes on and its answer can be fetched.
       if (why === 'detached' || why === 'lost') stream.detach();
-      else for (const id of ids) session.calls.get(id)?.cancel(why);
+      else {
+        const calls = ids.map((id) => session.calls.get(id));
+        for (const call of calls) if (call?.stream === stream) call.cancel(why);
+      }
     };
     return stream;
   }
@@ -169,6 +172,12 @@ function requireSession(exchange: Exchange): void {
 
 function toMessage(bytes: Buffer): Message {
   return { bytes, scanned: scanMessage(bytes) };
+}
+
+/** W3C Trace Context §3; `tracestate` says nothing alone. */
+function traceOf({ traceparent, tracestate }: Exchange): Readonly<Record<string, string>> | undefined {
+  if (traceparent === '') return undefined;
+  return tracestate === '' ? { traceparent } : { traceparent, tracestate };
 }
 
 function rawId({ bytes, scanned }: Message): string {

@@ -7,9 +7,8 @@ import type { Exchange } from '../rpc/exchange.ts';
 import { outages } from './backend-outages.ts';
 import type { LiveSession } from './live-session.ts';
 import type { SessionManager } from './session-manager.ts';
-import type { SessionSummary } from './session-record.ts';
+import { MAX_INITIALIZE_CHARS, type SessionSummary } from './session-record.ts';
 import type { VirtualServer } from './virtual-server.ts';
-
 
 export interface InitializerOptions {
   readonly manager: SessionManager;
@@ -36,10 +35,15 @@ export class Initializer {
     const { id, params } = message.scanned;
     if (id === undefined || params === undefined) throw badParams();
     const raw = slice(message.bytes, params).toString('utf8');
+    if (JSON.stringify(raw).length > MAX_INITIALIZE_CHARS) {
+      throw new MeshError('invalid_params', 'The params of initialize are too large.');
+    }
     const client = readParams(raw);
     const server = virtualServer(exchange.peer.virtualServer);
     if (server === undefined) {
-      throw new MeshError('unavailable', 'The virtual server of this sidecar is not configured.', { retryAfterMs: 30_000 });
+      throw new MeshError('unavailable', 'The virtual server of this sidecar is not configured.', {
+        retryAfterMs: 30_000,
+      });
     }
     const { caller } = exchange;
     const session = await manager.begin(caller, {
@@ -55,6 +59,11 @@ export class Initializer {
     });
     await this.#connect(session, caller);
     await manager.adopt(session, caller);
+    if (exchange.reply.closed) {
+      // Nobody has heard its id, so nobody could ever end it.
+      await manager.terminate(caller, session.id.text);
+      return;
+    }
     const result = this.#options.result(session, outages(session));
     exchange.reply.json(response(Buffer.from(slice(message.bytes, id)), result), session.id.text);
   }
@@ -77,15 +86,26 @@ function readParams(raw: string): { version: string; name: string } {
   const params = JSON.parse(raw) as Record<string, unknown>;
   const { protocolVersion, capabilities, clientInfo } = params;
   const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
-  if (typeof protocolVersion !== 'string' || !isObject(capabilities) || !isObject(clientInfo)) throw badParams();
+  if (typeof protocolVersion !== 'string' || !isObject(capabilities) || !isObject(clientInfo))
+    throw badParams();
   const { name, version } = clientInfo as Record<string, unknown>;
-  return { version: protocolVersion, name: [name, version].filter((part) => typeof part === 'string').join(' ') };
+  return {
+    version: protocolVersion,
+    name: [name, version].filter((part) => typeof part === 'string').join(' '),
+  };
 }
 
 function summarize(caller: Caller, client: string, server: VirtualServer): SessionSummary {
   const anonymous = { issuer: '', subject: '', tenant: '' };
   const { issuer, subject, tenant } = caller.kind === 'identified' ? caller.binding : anonymous;
-  return { issuer, subject, tenant, client: client.slice(0, 200), virtualServer: server.name, backends: server.backends };
+  return {
+    issuer,
+    subject,
+    tenant,
+    client: client.slice(0, 200),
+    virtualServer: server.name,
+    backends: server.backends,
+  };
 }
 
 function badParams(): MeshError {

@@ -44,8 +44,13 @@ export class ListChanges {
 
   /** Lists of this backend may have changed. */
   mark(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
-    const { clock, catalogues } = this.#options;
-    catalogues.stale(session, backend, kinds);
+    this.#options.catalogues.stale(session, backend, kinds);
+    this.look(session, kinds);
+  }
+
+  /** What is known of these lists may be other than what the client was given. */
+  look(session: LiveSession, kinds: readonly ListKind[]): void {
+    const { clock } = this.#options;
     const now = clock.now();
     const burst = this.#bursts.get(session) ?? { kinds: new Set(), since: now, cancel: () => {} };
     for (const kind of kinds) burst.kinds.add(kind);
@@ -65,12 +70,15 @@ export class ListChanges {
   }
 
   async #announce(session: LiveSession, kinds: ReadonlySet<ListKind>): Promise<void> {
-    const caller = this.#options.listening.caller(session);
+    const { catalogues, listening } = this.#options;
+    const caller = listening.reader(session)?.caller;
     if (caller === undefined) return;
     const changed = await Promise.all(
-      [...kinds].map(async (kind) => ((await this.#options.catalogues.changed(session, caller, kind)) ? [METHODS[kind]] : [])),
+      [...kinds].map(async (kind) =>
+        (await catalogues.changed(session, caller, kind)) ? [METHODS[kind]] : [],
+      ),
     );
-    const stream = this.#options.listening.stream(session);
+    const stream = listening.reader(session)?.stream;
     for (const method of new Set(changed.flat())) stream?.message(notification(method));
   }
 }

@@ -1,53 +1,61 @@
-import { MeshError } from '../../shared/errors.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import { startsWithPriming } from '../../shared/protocol-versions.ts';
+import { BackendFault, type BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
+import { connect } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
-import { ClientStream, owedRequests, replay } from './client-stream.ts';
-import { parseEventId } from './event-log.ts';
+import { ClientStream, notKept, owedRequests, replay } from './client-stream.ts';
+import { type EventId, parseEventId } from './event-log.ts';
 import type { LiveSession } from './live-session.ts';
-import { startsWithPriming } from './protocol.ts';
 
 export interface ListeningOptions {
   readonly clock: Clock;
   /** How long a listening stream outlives its token, in milliseconds. */
   readonly tokenGraceMs: number;
-  /** Events of this backend may have been missed, or its stream is open for the first time. */
+  /** Events of this backend may have been missed until now. */
   readonly onGap: (session: LiveSession, link: BackendLink) => void;
   /** The answer to a request whose call was lost with its replica. */
   readonly lostAnswer: (rawId: string) => readonly Uint8Array[];
 }
+
+/** The wait before a backend that is gone is tried again, doubled after each failure. */
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+/** Timers of the platform run at once beyond this. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What listens for a client, as long as its GET is open and its credential lives. */
 interface Listener {
   readonly stream: ClientStream;
   readonly caller: Caller;
   readonly end: AbortController;
-  /** Backends that push to this listener. */
+  /** Backends that are joined, or being joined again and again. */
+  readonly joined: Set<string>;
+  /** Backends whose pushes come in now. */
   readonly heard: Set<string>;
 }
 
 /**
  * The clients' GET streams. Under an open GET, and under its credential, the
- * backends' own listening streams are open; without one there is none, so nothing
- * listens in the name of somebody who is not there.
+ * backends' own listening streams are open, and backends that are gone are tried
+ * again; without one there is none, so nothing is done in the name of somebody who
+ * is not there.
  */
 export class Listening {
   readonly #options: ListeningOptions;
   readonly #listeners = new Map<LiveSession, Listener>();
+  /** The latest listening stream of a session; its reader may be gone, and may come back. */
+  readonly #latest = new WeakMap<LiveSession, ClientStream>();
 
   constructor(options: ListeningOptions) {
     this.#options = options;
   }
 
-  /** The stream on which a session's client listens now. */
-  stream(session: LiveSession): ClientStream | undefined {
-    return this.#listeners.get(session)?.stream;
-  }
-
-  /** The caller in whose name a session listens now. */
-  caller(session: LiveSession): Caller | undefined {
-    return this.#listeners.get(session)?.caller;
+  /** The stream on which a session's client listens now, and the caller in whose name. */
+  reader(session: LiveSession): { readonly stream: ClientStream; readonly caller: Caller } | undefined {
+    return this.#listeners.get(session);
   }
 
   /** Whether a backend's pushes are heard, so that its lists are known to be current. */
@@ -58,37 +66,35 @@ export class Listening {
   /** A GET: a new listening stream, which takes over from an older one; or with Last-Event-ID the rest of a stream. */
   async open(session: LiveSession, exchange: Exchange): Promise<void> {
     if (exchange.lastEventId === '') {
-      this.#listen(session, exchange);
+      this.#begin(session, exchange);
       return;
     }
     const event = parseEventId(exchange.lastEventId);
-    if (event === undefined) throw new MeshError('invalid_request', 'Last-Event-ID is not an id of this server.');
+    if (event === undefined || event.epoch > session.epoch) {
+      throw new MeshError('invalid_request', 'Last-Event-ID is not an id of this server.');
+    }
     const live = session.streams.get(event.stream);
-    if (live !== undefined) {
+    if (live === undefined) await this.#replay(session, exchange, event);
+    else if (live.listening) await this.#resume(session, exchange, { live, seq: event.seq });
+    else {
       watch(exchange, live);
       await live.attach(exchange.reply, event.seq);
-      return;
     }
-    await this.#replay(session, exchange, event);
   }
 
   /** A backend session has just been opened: a client that listens hears it too. */
   opened(session: LiveSession, link: BackendLink): void {
     const listener = this.#listeners.get(session);
-    if (listener !== undefined) this.#hear(session, listener, link);
+    if (listener !== undefined) this.#join(session, listener, link);
   }
 
   /** The session left this replica. */
   forget(session: LiveSession): void {
     this.#listeners.get(session)?.end.abort();
-    this.#listeners.delete(session);
   }
 
-  #listen(session: LiveSession, exchange: Exchange): void {
-    const { caller } = exchange;
-    const previous = this.#listeners.get(session);
-    previous?.end.abort();
-    const end = new AbortController();
+  #begin(session: LiveSession, exchange: Exchange): void {
+    const older = this.#latest.get(session);
     const stream = new ClientStream(exchange.reply, {
       id: session.nextStreamId('g'),
       epoch: session.epoch,
@@ -98,68 +104,146 @@ export class Listening {
       priming: startsWithPriming(session.body.protocolVersion),
       onDone: (done) => {
         session.streams.delete(done.id);
-        end.abort();
+        const listener = this.#listeners.get(session);
+        if (listener?.stream === done) listener.end.abort();
       },
     });
-    const listener: Listener = { stream, caller, end, heard: new Set() };
-    this.#listeners.set(session, listener);
     session.streams.set(stream.id, stream);
+    this.#latest.set(session, stream);
+    this.#listen(session, exchange, stream);
+    stream.start();
+    older?.close();
+  }
+
+  /** The same stream goes on, under the credential of the request that resumes it. */
+  async #resume(
+    session: LiveSession,
+    exchange: Exchange,
+    { live, seq }: { live: ClientStream; seq: number },
+  ): Promise<void> {
+    this.#listen(session, exchange, live);
+    await live.attach(exchange.reply, seq);
+  }
+
+  /** From now on this exchange is the one that listens. */
+  #listen(session: LiveSession, exchange: Exchange, stream: ClientStream): void {
+    const previous = this.#listeners.get(session);
+    const end = new AbortController();
+    const listener: Listener = { stream, caller: exchange.caller, end, joined: new Set(), heard: new Set() };
+    this.#listeners.set(session, listener);
+    previous?.end.abort();
     exchange.onDeparture = () => {
       stream.detach();
       end.abort();
     };
     exchange.onDrain = () => stream.drained();
     this.#endWith(session, listener);
-    stream.start();
-    previous?.stream.close();
-    for (const link of session.links.values()) this.#hear(session, listener, link);
+    for (const link of session.links.values()) this.#join(session, listener, link);
   }
 
   /** The listening ends with its client, with a newer listener, or a while after its token: the client comes back with a fresh one. */
   #endWith(session: LiveSession, listener: Listener): void {
     const { clock, tokenGraceMs } = this.#options;
     const { caller, end, stream } = listener;
-    const cancel =
-      caller.kind === 'identified'
-        ? clock.after(caller.expiresAt + tokenGraceMs - clock.now(), () => stream.close())
-        : () => {};
+    const left =
+      caller.kind === 'identified' ? caller.expiresAt + tokenGraceMs - clock.now() : LONGEST_TIMER_MS;
+    const cancel = clock.after(Math.min(left, LONGEST_TIMER_MS), () => stream.close());
     end.signal.addEventListener('abort', () => {
       cancel();
       if (this.#listeners.get(session) === listener) this.#listeners.delete(session);
     });
   }
 
-  #hear(session: LiveSession, listener: Listener, link: BackendLink): void {
-    const backend = link.session;
-    if (backend === undefined || listener.heard.has(link.name)) return;
-    listener.heard.add(link.name);
+  #join(session: LiveSession, listener: Listener, link: BackendLink): void {
+    if (listener.joined.has(link.name)) return;
+    listener.joined.add(link.name);
+    void this.#keepJoined(session, listener, link).finally(() => listener.joined.delete(link.name));
+  }
+
+  /** Hears a backend until the listener ends. One that is gone is opened again, less and less often while that fails. Never rejects. */
+  async #keepJoined(session: LiveSession, listener: Listener, link: BackendLink): Promise<void> {
     const { signal } = listener.end;
-    void (async () => {
-      const credential = await link.credential(listener.caller, signal);
-      await backend.listen({
-        credential,
+    const { clock } = this.#options;
+    for (let wait = 0; !signal.aborted && session.state === 'live'; ) {
+      await this.#pause(wait * (0.5 + Math.random() / 2), signal);
+      let backend: BackendSession | undefined;
+      let since = Number.POSITIVE_INFINITY;
+      try {
+        backend = await connect(session, link, listener.caller);
+        since = clock.now();
+        if (signal.aborted || (await this.#hear(session, listener, { link, backend })) === 'unsupported')
+          return;
+      } catch (thrown) {
+        const fault = thrown instanceof BackendFault ? thrown : undefined;
+        if (backend !== undefined && fault?.kind === 'session_lost') link.lost(backend, fault);
+        // No later attempt with this credential fares better.
+        if (fault?.kind === 'unauthorized' || fault?.kind === 'forbidden') return;
+      }
+      // What was heard for a while is heard again at once: its session was made afresh.
+      wait =
+        clock.now() - since > FIRST_RETRY_MS
+          ? 0
+          : Math.min(Math.max(2 * wait, FIRST_RETRY_MS), LONGEST_RETRY_MS);
+    }
+  }
+
+  async #hear(
+    session: LiveSession,
+    { caller, end: { signal }, heard }: Listener,
+    { link, backend }: { link: BackendLink; backend: BackendSession },
+  ): Promise<'closed' | 'unsupported'> {
+    const onGap = () => this.#options.onGap(session, link);
+    try {
+      return await backend.listen({
+        credential: await link.credential(caller, signal),
         signal,
-        onGap: () => this.#options.onGap(session, link),
-        onState: () => {},
+        onGap,
+        onState(open) {
+          if (!open) heard.delete(link.name);
+          else {
+            heard.add(link.name);
+            // What changed before was heard by nobody.
+            onGap();
+          }
+        },
       });
-    })()
-      .catch(() => undefined)
-      .finally(() => listener.heard.delete(link.name));
+    } finally {
+      heard.delete(link.name);
+    }
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (ms === 0 || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const over = () => {
+        cancel();
+        signal.removeEventListener('abort', over);
+        resolve();
+      };
+      const cancel = this.#options.clock.after(ms, over);
+      signal.addEventListener('abort', over);
+    });
   }
 
   /** A stream that is not in this replica's memory: what the log has of it, and an honest end for what was lost with its replica. */
-  async #replay(session: LiveSession, exchange: Exchange, after: { stream: string; epoch: number; seq: number }): Promise<void> {
-    const events = await session.events.read(after.stream);
-    if (events.length === 0) throw new MeshError('invalid_request', 'This stream is not kept any more.');
+  async #replay(
+    session: LiveSession,
+    exchange: Exchange,
+    { stream: id, epoch, seq: after }: EventId,
+  ): Promise<void> {
+    const events = await session.events.read(id);
     const { reply } = exchange;
-    if (after.stream.startsWith('g')) {
-      this.#listen(session, exchange);
-      replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events });
+    if (id.startsWith('g')) {
+      // What follows comes on a new stream, whose ids the client takes over.
+      this.#begin(session, exchange);
+      if (events.length === 0) reply.event([notKept()]);
+      else replay(reply, { id, epoch, after, events });
       return;
     }
+    if (events.length === 0) throw new MeshError('invalid_request', 'This stream is not kept any more.');
     reply.stream();
-    replay(reply, { id: after.stream, epoch: after.epoch, after: after.seq, events });
-    for (const id of owedRequests(events)) reply.event(this.#options.lostAnswer(id));
+    replay(reply, { id, epoch, after, events });
+    for (const owed of owedRequests(events)) reply.event(this.#options.lostAnswer(owed));
     reply.end();
   }
 }

@@ -17,7 +17,7 @@ import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
 import type { RecordCrypto } from './record-crypto.ts';
 import type { SessionId } from './session-id.ts';
-import type { SessionBody, SessionSummary } from './session-record.ts';
+import { fitting, type SessionBody, type SessionSummary } from './session-record.ts';
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
 
 const SAVE_ATTEMPTS = 3;
@@ -344,7 +344,11 @@ export class LiveSession {
       const hint = link === undefined ? this.#body.hints[name] : link.session?.hint;
       if (hint !== undefined) hints[name] = hint;
     }
-    return this.#env.crypto.sealBody(this.key.name, this.id.secret, JSON.stringify({ ...this.#body, hints }));
+    return this.#env.crypto.sealBody(
+      this.key.name,
+      this.id.secret,
+      JSON.stringify({ ...this.#body, hints: fitting(hints) }),
+    );
   }
 
   #sealedSummary(): string {

@@ -15,7 +15,11 @@ export interface ReplayTarget {
 }
 
 /** Sets the session's level and its subscriptions at a backend session that was made afresh. A backend that refuses them goes on without. */
-export async function replayState(catalogues: Catalogues, session: LiveSession, target: ReplayTarget): Promise<void> {
+export async function replayState(
+  catalogues: Catalogues,
+  session: LiveSession,
+  target: ReplayTarget,
+): Promise<void> {
   const { backend, credential } = target;
   const { capabilities } = backend.facts;
   const { logLevel } = session.body;
@@ -32,7 +36,11 @@ export async function replayState(catalogues: Catalogues, session: LiveSession, 
       const id = FIRST_ID + index;
       return backend.call({
         id,
-        pieces: request({ id: Buffer.from(String(id)), method, params: [Buffer.from(JSON.stringify(params))] }),
+        pieces: request({
+          id: Buffer.from(String(id)),
+          method,
+          params: [Buffer.from(JSON.stringify(params))],
+        }),
         method,
         credential,
         timeoutMs: TIMEOUT_MS,

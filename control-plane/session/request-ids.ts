@@ -9,6 +9,8 @@ export interface RequestOrigin {
   readonly backend: string;
   /** The backend's own id, raw JSON: value and type come back exactly. */
   readonly id: Buffer;
+  /** Under which epoch of the session it was passed on. */
+  readonly epoch: number;
 }
 
 /**
@@ -17,9 +19,13 @@ export interface RequestOrigin {
  * session that asked. Any replica that took up that backend session can deliver
  * the reply, and a reply to any other is recognised.
  */
-export function sealRequestId(key: Uint8Array, backend: string, session: BackendSession, id: Buffer): string | undefined {
+export function sealRequestId(
+  key: Uint8Array,
+  session: BackendSession,
+  { backend, epoch, id }: RequestOrigin,
+): string | undefined {
   if (id.length > LONGEST) return undefined;
-  const plain = Buffer.concat([Buffer.from(`${session.fingerprint.slice(0, 16)} ${backend} `), id]);
+  const plain = Buffer.concat([Buffer.from(`${session.fingerprint.slice(0, 16)} ${backend} ${epoch} `), id]);
   return sealBytes(key, plain, CONTEXT).toString('base64url');
 }
 
@@ -34,9 +40,14 @@ export function openRequestId(keys: readonly Uint8Array[], text: string): Opened
   for (const key of keys) {
     const plain = openBytes(key, sealed, CONTEXT);
     if (plain === undefined) continue;
-    const [fingerprint = '', backend = ''] = plain.toString('latin1').split(' ', 2);
-    const id = plain.subarray(fingerprint.length + backend.length + 2);
-    return { backend, id, isFrom: (session) => session.fingerprint.slice(0, 16) === fingerprint };
+    const [fingerprint = '', backend = '', epoch = ''] = plain.toString('latin1').split(' ', 3);
+    const id = plain.subarray(fingerprint.length + backend.length + epoch.length + 3);
+    return {
+      backend,
+      id,
+      epoch: Number(epoch),
+      isFrom: (session) => session.fingerprint.slice(0, 16) === fingerprint,
+    };
   }
   return undefined;
 }

@@ -25,7 +25,10 @@ const REMEMBERED = 1_000;
 export class RoutingTables {
   readonly #options: RoutingTableOptions;
   readonly #written = new Map<string, number>();
-  readonly #routes = new Map<LiveSession, { readonly table: string | undefined; readonly routes: Promise<Routes> }>();
+  readonly #routes = new WeakMap<
+    LiveSession,
+    { readonly table: string | undefined; readonly routes: Promise<Routes> }
+  >();
 
   constructor(options: RoutingTableOptions) {
     this.#options = options;
@@ -33,7 +36,10 @@ export class RoutingTables {
 
   /** The client has been given this table. */
   remember(session: LiveSession, table: StoredTable): void {
-    const id = createHmac('sha256', this.#options.indexKey).update('table ').update(table.id).digest('base64url');
+    const id = createHmac('sha256', this.#options.indexKey)
+      .update('table ')
+      .update(table.id)
+      .digest('base64url');
     if (session.body.table === id) return;
     void this.#write(id, table).then(
       () => session.update({ table: id }),

@@ -1,13 +1,23 @@
 import type { MeshError } from '../../shared/errors.ts';
 import { BackendFault } from '../backend/backend.ts';
+import type { Caller } from '../identity/caller.ts';
 import type { SentCall } from './backend-call.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { ActiveCall } from './live-session.ts';
+
+export interface RunningCallOptions {
+  readonly method: string;
+  readonly stream: ClientStream;
+  readonly caller: Caller;
+  readonly id: Buffer;
+  readonly progressToken: Buffer | undefined;
+}
 
 /** One request of a client while it runs. It ends once: with an answer, by a cancel, or because the session moved away. */
 export class RunningCall implements ActiveCall {
   readonly method: string;
   readonly stream: ClientStream;
+  readonly caller: Caller;
   /** The client's raw JSON-RPC id. */
   readonly id: Buffer;
   /** The client's raw progress token. */
@@ -15,15 +25,12 @@ export class RunningCall implements ActiveCall {
   #sent: SentCall | undefined;
   #over = false;
   #onOver: (() => void) | undefined;
+  #progress = Number.NEGATIVE_INFINITY;
 
-  constructor(options: {
-    method: string;
-    stream: ClientStream;
-    id: Buffer;
-    progressToken: Buffer | undefined;
-  }) {
+  constructor(options: RunningCallOptions) {
     this.method = options.method;
     this.stream = options.stream;
+    this.caller = options.caller;
     this.id = options.id;
     this.progressToken = options.progressToken;
   }
@@ -48,6 +55,13 @@ export class RunningCall implements ActiveCall {
   sending(sent: SentCall): void {
     if (this.#over) throw new BackendFault('aborted', 'the request was cancelled', { executed: 'no' });
     this.#sent = sent;
+  }
+
+  /** Whether the value is progress: more than all before, as it must be (MCP, Progress). */
+  progressed(value: number): boolean {
+    if (!(value > this.#progress)) return false;
+    this.#progress = value;
+    return true;
   }
 
   answer(pieces: readonly Uint8Array[]): void {

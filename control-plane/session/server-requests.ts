@@ -1,5 +1,12 @@
 import { MeshError } from '../../shared/errors.ts';
-import { encodeString, errorResponse, forward, meshErrorResponse, relayError, response } from '../../shared/json-rpc/envelope.ts';
+import {
+  encodeString,
+  errorResponse,
+  forward,
+  meshErrorResponse,
+  relayError,
+  response,
+} from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
@@ -9,6 +16,8 @@ import type { BackendLink } from './backend-link.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { LiveSession } from './live-session.ts';
 import { openRequestId, sealRequestId } from './request-ids.ts';
+import { withoutReserved } from './reserved-meta.ts';
+import type { RunningCall } from './running-call.ts';
 import type { SessionObserver } from './session-observer.ts';
 
 /** The client capability without which a request of a backend goes to nobody. */
@@ -19,10 +28,17 @@ const NEEDS: Readonly<Record<string, string>> = {
 };
 const METHOD_NOT_FOUND = -32601;
 const EMPTY_RESULT = Buffer.from('{}');
+/** Requests of backends that one client has to answer at a time. */
+const MOST_PENDING = 100;
+/** Replies to requests of earlier owners of a session that are remembered, so that none is delivered twice. */
+const MOST_REMEMBERED = 1_000;
 
 interface Pending {
   readonly link: BackendLink;
   readonly rawId: string;
+  /** It ends with the call that caused it. */
+  readonly call: RunningCall | undefined;
+  readonly stream: ClientStream;
   /** The client may report progress under this token; the backend chose its own. */
   readonly progress: { readonly visible: string; readonly original: Buffer } | undefined;
 }
@@ -35,7 +51,15 @@ export interface ServerRequest {
   readonly message: Message;
   /** The credential of the live exchange on whose behalf the backend asks; a refusal goes back under it. */
   readonly credential: () => CredentialHeaders | Promise<CredentialHeaders>;
+  readonly call: RunningCall | undefined;
   readonly stream: ClientStream | undefined;
+}
+
+interface Asked {
+  /** Unanswered, by the id that the client sees. */
+  readonly pending: Map<string, Pending>;
+  /** Answered, of those that an earlier owner of the session had passed on. */
+  readonly answered: Set<string>;
 }
 
 /**
@@ -45,8 +69,7 @@ export interface ServerRequest {
  */
 export class ServerRequests {
   readonly #observer: SessionObserver;
-  /** Unanswered ones, by the id that the client sees. */
-  readonly #pending = new Map<LiveSession, Map<string, Pending>>();
+  readonly #asked = new WeakMap<LiveSession, Asked>();
   #tokens = 0;
 
   constructor(observer: SessionObserver) {
@@ -55,7 +78,7 @@ export class ServerRequests {
 
   /** Carries a request to the client, or tells the backend at once why it cannot be. */
   carry(request: ServerRequest): void {
-    const { session, message, stream } = request;
+    const { session, link, message, call, stream } = request;
     const { id, method = '' } = message.scanned;
     if (id === undefined) return;
     const rawId = slice(message.bytes, id);
@@ -66,31 +89,47 @@ export class ServerRequests {
     const visible = this.#visibleId(request, rawId);
     const need = NEEDS[method];
     if (need === undefined || visible === undefined || !hasCapability(session, need)) {
-      this.#reply(request, errorResponse(rawId, { code: METHOD_NOT_FOUND, message: 'The client does not support this request.' }));
+      this.#reply(
+        request,
+        errorResponse(rawId, {
+          code: METHOD_NOT_FOUND,
+          message: 'The client does not support this request.',
+        }),
+      );
       return;
     }
+    const { pending } = this.#of(session);
+    for (const [known, each] of pending) if (each.call?.over === true) pending.delete(known);
     const progress = this.#progress(message);
-    const splices = progress === undefined ? [] : [{ span: progress.span, bytes: encodeString(progress.visible) }];
-    this.#of(session).set(visible, { link: request.link, rawId: rawId.toString('latin1'), progress });
-    if (stream?.message(forward(message, { id: encodeString(visible), splices })) === true) return;
-    this.#of(session).delete(visible);
-    this.#reply(request, meshErrorResponse(rawId, new MeshError('cancelled', 'Nobody listens to this request.')));
+    const token =
+      progress === undefined ? [] : [{ span: progress.span, bytes: encodeString(progress.visible) }];
+    const pieces = forward(message, {
+      id: encodeString(visible),
+      splices: [...token, ...withoutReserved(message)],
+    });
+    if (stream === undefined || pending.size >= MOST_PENDING || !stream.message(pieces)) {
+      this.#reply(
+        request,
+        meshErrorResponse(rawId, new MeshError('cancelled', 'Nobody listens to this request.')),
+      );
+      return;
+    }
+    pending.set(visible, { link, rawId: rawId.toString('latin1'), call, stream, progress });
   }
 
   /** Delivers the client's reply. What belongs to no open request of this session is dropped and counted. */
   deliver(session: LiveSession, caller: Caller, message: Message): void {
     const { id, result, error } = message.scanned;
-    const visible = id === undefined || message.bytes[id.start] !== 0x22 ? '' : decodeString(message.bytes, id);
+    const visible =
+      id === undefined || message.bytes[id.start] !== 0x22 ? '' : decodeString(message.bytes, id);
     const opened = openRequestId(session.sessionKeys('requests'), visible);
     const link = opened === undefined ? undefined : session.links.get(opened.backend);
     const backend = link?.session;
-    const known = this.#of(session);
-    const answered = session.epoch === 1 && !known.has(visible);
-    if (opened === undefined || link === undefined || backend === undefined || answered || !opened.isFrom(backend)) {
+    const isFirst = opened !== undefined && this.#take(session, visible, opened.epoch);
+    if (!isFirst || link === undefined || backend === undefined || !opened.isFrom(backend)) {
       this.#observer.dropped('response');
       return;
     }
-    known.delete(visible);
     const pieces =
       result === undefined && error !== undefined
         ? relayError(opened.id, slice(message.bytes, error))
@@ -99,14 +138,15 @@ export class ServerRequests {
   }
 
   /** A backend withdraws its request: the client hears of it under the id that it knows. */
-  withdraw(session: LiveSession, link: BackendLink, message: Message, stream: ClientStream | undefined): void {
+  withdraw(session: LiveSession, link: BackendLink, message: Message): void {
     const { requestId } = message.scanned;
     if (requestId === undefined) return;
     const rawId = slice(message.bytes, requestId).toString('latin1');
-    for (const [visible, pending] of this.#of(session)) {
-      if (pending.link !== link || pending.rawId !== rawId) continue;
-      this.#of(session).delete(visible);
-      stream?.message(forward(message, { splices: [{ span: requestId, bytes: encodeString(visible) }] }));
+    const { pending } = this.#of(session);
+    for (const [visible, each] of pending) {
+      if (each.link !== link || each.rawId !== rawId) continue;
+      pending.delete(visible);
+      each.stream.message(forward(message, { splices: [{ span: requestId, bytes: encodeString(visible) }] }));
     }
   }
 
@@ -115,9 +155,10 @@ export class ServerRequests {
     const { progressToken } = message.scanned;
     if (progressToken === undefined) return false;
     const raw = slice(message.bytes, progressToken).toString('utf8');
-    for (const { link, progress } of this.#of(session).values()) {
+    for (const { link, progress } of this.#of(session).pending.values()) {
       const backend = link.session;
-      if (progress === undefined || JSON.stringify(progress.visible) !== raw || backend === undefined) continue;
+      if (progress === undefined || JSON.stringify(progress.visible) !== raw || backend === undefined)
+        continue;
       const pieces = forward(message, { splices: [{ span: progressToken, bytes: progress.original }] });
       void notify(link, backend, caller, pieces).catch(() => this.#observer.dropped('message'));
       return true;
@@ -127,18 +168,28 @@ export class ServerRequests {
 
   /** The session left this replica. */
   forget(session: LiveSession): void {
-    this.#pending.delete(session);
+    this.#asked.delete(session);
   }
 
-  #of(session: LiveSession): Map<string, Pending> {
-    let pending = this.#pending.get(session);
-    if (pending === undefined) this.#pending.set(session, (pending = new Map()));
-    return pending;
+  #of(session: LiveSession): Asked {
+    const asked = this.#asked.get(session) ?? { pending: new Map(), answered: new Set() };
+    this.#asked.set(session, asked);
+    return asked;
   }
 
-  #visibleId({ session, backend, link }: ServerRequest, rawId: Buffer): string | undefined {
+  /** Whether a request still waits for its reply, which it now has. What an earlier owner passed on is not known here until then. */
+  #take(session: LiveSession, visible: string, epoch: number): boolean {
+    const { pending, answered } = this.#of(session);
+    if (epoch === session.epoch) return pending.delete(visible);
+    if (epoch > session.epoch || answered.has(visible) || answered.size >= MOST_REMEMBERED) return false;
+    answered.add(visible);
+    return true;
+  }
+
+  #visibleId({ session, backend, link }: ServerRequest, id: Buffer): string | undefined {
     const [key] = session.sessionKeys('requests');
-    return key === undefined ? undefined : sealRequestId(key, link.name, backend, rawId);
+    const origin = { backend: link.name, epoch: session.epoch, id };
+    return key === undefined ? undefined : sealRequestId(key, backend, origin);
   }
 
   #progress(message: Message) {
@@ -157,11 +208,21 @@ async function refuse({ backend, credential }: ServerRequest, pieces: readonly U
   await backend.respond(pieces, await credential());
 }
 
-async function send(link: BackendLink, backend: BackendSession, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
+async function send(
+  link: BackendLink,
+  backend: BackendSession,
+  caller: Caller,
+  pieces: readonly Uint8Array[],
+): Promise<void> {
   await backend.respond(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
 }
 
-async function notify(link: BackendLink, backend: BackendSession, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
+async function notify(
+  link: BackendLink,
+  backend: BackendSession,
+  caller: Caller,
+  pieces: readonly Uint8Array[],
+): Promise<void> {
   await backend.notify(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
 }
 

@@ -89,6 +89,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     }),
     virtualServer: options.virtualServer,
     hears: (session, backend) => listening.hears(session, backend),
+    onLate: (session, kind) => listChanges.look(session, [kind]),
   });
   const listening: Listening = new Listening({
     clock,

@@ -1,5 +1,31 @@
 import type { BackendHint } from '../backend/backend.ts';
 
+/*
+ * A sealed body is 64 KiB at most, so its plain text about 48. These parts grow with
+ * what clients and backends send; together they leave room for the rest.
+ */
+/** As they stand in the body. */
+export const MAX_INITIALIZE_CHARS = 16 * 1024;
+export const MAX_SUBSCRIPTION_CHARS = 8 * 1024;
+const MAX_HINT_CHARS = 20 * 1024;
+
+/** The hints that a record has room for, the shortest first; a backend session without its hint is made afresh on another replica. */
+export function fitting(hints: Readonly<Record<string, BackendHint>>): Record<string, BackendHint> {
+  const sized = Object.entries(hints).map(([name, hint]) => ({
+    name,
+    hint,
+    chars: JSON.stringify(hint).length + name.length + 4,
+  }));
+  let taken = 0;
+  const kept = sized
+    .toSorted((a, b) => a.chars - b.chars)
+    .filter(({ chars }) => {
+      taken += chars;
+      return taken <= MAX_HINT_CHARS;
+    });
+  return Object.fromEntries(kept.map(({ name, hint }) => [name, hint]));
+}
+
 /** What the store keeps of a session beyond the header: sealed, and without any credential. */
 export interface SessionBody {
   /** The negotiated MCP revision. */

@@ -7,6 +7,7 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const QUOTE = 0x22;
+const COMMA = 0x2c;
 
 /** Whether the value that begins here is an object. */
 export function isObject(bytes: Buffer, span: Span): boolean {
@@ -50,6 +51,28 @@ export function readElements(bytes: Buffer, array: Span): Span[] {
   const spans: Span[] = [];
   new Walker(bytes, []).array(array.start, 1, (start, end) => spans.push({ start, end }));
   return spans;
+}
+
+/** A member of an object: its raw key, with the quotes, and its raw value. */
+export interface Member {
+  readonly key: Span;
+  readonly value: Span;
+}
+
+/** The members of an object, in order. */
+export function readMembers(bytes: Buffer, object: Span): Member[] {
+  const walker = new Walker(bytes, []);
+  const members: Member[] = [];
+  for (let p = walker.space(object.start + 1); walker.at(p) === QUOTE; ) {
+    const key = { start: p, end: walker.value(p, 1) };
+    const start = walker.space(walker.space(key.end) + 1);
+    const value = { start, end: walker.value(start, 1) };
+    members.push({ key, value });
+    const end = walker.space(value.end);
+    if (walker.at(end) !== COMMA) break;
+    p = walker.space(end + 1);
+  }
+  return members;
 }
 
 /** Whether the object has no members. */

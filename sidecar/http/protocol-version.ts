@@ -1,4 +1,4 @@
-import { isSupportedVersion } from '../../shared/protocol-versions.ts';
+import { allowsBatches, isSupportedVersion } from '../../shared/protocol-versions.ts';
 
 /**
  * The `MCP-Protocol-Version` header (MCP 2025-06-18, Streamable HTTP). The edge
@@ -17,5 +17,5 @@ export function isAcceptableVersion(version: string | undefined): boolean {
  * decides the same after its restart.
  */
 export function mayCarryBatch(version: string | undefined): boolean {
-  return version === undefined || version === '2025-03-26';
+  return version === undefined || allowsBatches(version);
 }
