@@ -13,8 +13,9 @@ export interface InvalidationOptions {
 
 /**
  * Hears of other replicas' writes over pub/sub, while somebody listens. Whatever
- * was published during a gap is lost, so listeners hear null when the connection
- * is lost and whenever it is there again.
+ * was published during a gap is lost, so listeners hear null whenever the connection
+ * is there again. Its loss alone says nothing: until their lease ends owners go on,
+ * also when all of Redis is away.
  */
 export class RedisInvalidations {
   readonly #options: InvalidationOptions;
@@ -89,7 +90,6 @@ export class RedisInvalidations {
   #lost(client: Redis): void {
     if (this.#client !== client) return;
     clearInterval(this.#check);
-    this.tell(null);
     this.#retry = setTimeout(() => this.#connect(), reconnectDelay(this.#attempt));
     this.#retry.unref();
   }

@@ -50,6 +50,8 @@ export interface SettingOptions {
   /** `redis` when absent. */
   readonly store?: 'redis' | 'embedded' | Readonly<Record<string, unknown>>;
   readonly redis?: RedisOptions;
+  /** Redis is not running when the mesh starts. */
+  readonly redisDown?: boolean;
   /** What the recording backend is. */
   readonly script?: Partial<Script>;
   /** Keys for the entry of the recording backend. */
@@ -81,6 +83,7 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
   const issuer = await startIssuer();
   const backend = await RecordingBackend.start({ tools: TOOLS, ...options.script });
   const redis = store === 'redis' ? await startRedis(options.redis ?? {}) : undefined;
+  if (options.redisDown === true) await redis?.kill('SIGKILL');
   const storePath = redis === undefined ? undefined : await startProxy(redis);
   const paths = new Map<string, TcpProxy>();
   const dispose = async () => {
