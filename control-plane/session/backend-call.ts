@@ -124,8 +124,14 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
     if (thrown instanceof BackendFault && thrown.kind === 'session_lost') link.lost(backend, thrown);
     if (thrown instanceof BackendFault && thrown.kind === 'timeout')
       backend.cancel(id, 'timeout', credential);
-    throw thrown;
+    throw link.session === backend ? thrown : asLost(thrown, signal);
   }
+}
+
+/** Another call found that the backend had lost its session, which closed it here under this one: nobody cancelled that. */
+function asLost(thrown: unknown, signal: AbortSignal): unknown {
+  if (!(thrown instanceof BackendFault) || thrown.kind !== 'aborted' || signal.aborted) return thrown;
+  return new BackendFault('session_lost', thrown.message, { executed: thrown.executed, cause: thrown });
 }
 
 /** A backend session made afresh is published before it serves: a session that is gone meanwhile, or another's, serves nothing. */
