@@ -164,7 +164,7 @@ export class World {
       const link = session.links.get(step.backend);
       if (link === undefined) throw new Error('a desired backend is missing');
       const tag = Buffer.from(String(this.#requests.indexOf(request)));
-      const call = this.#running(session, tag);
+      const call = this.#running(session, caller, tag);
       session.calls.set(tag.toString(), call);
       try {
         await this.#product.callBackend(
@@ -196,7 +196,7 @@ export class World {
     });
   }
 
-  #running(session: LiveSession, id: Buffer) {
+  #running(session: LiveSession, caller: Caller, id: Buffer) {
     const stream = new this.#product.ClientStream(new QuietReader(), {
       id: session.nextStreamId('c'),
       epoch: session.epoch,
@@ -206,7 +206,13 @@ export class World {
       priming: true,
       onDone: () => {},
     });
-    return new this.#product.RunningCall({ method: 'tools/call', stream, id, progressToken: undefined });
+    return new this.#product.RunningCall({
+      method: 'tools/call',
+      stream,
+      caller,
+      id,
+      progressToken: undefined,
+    });
   }
 
   async #reason(request: LiveRequest, work: () => Promise<void>): Promise<string> {
