@@ -154,10 +154,6 @@ export interface LimitSettings {
   readonly messageBytes: number;
   /** A call that takes longer becomes a stream. */
   readonly streamAfterMs: number;
-  /** Events kept for resuming one stream, beside its answer. */
-  readonly resumeEvents: number;
-  readonly resumeBytes: number;
-  readonly resumeTtlMs: number;
   /** How long an owner may serve without asking the store. At most 1,000. */
   readonly leaseMs: number;
   readonly drainMs: number;
