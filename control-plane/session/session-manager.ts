@@ -11,7 +11,7 @@ import { TokenBuckets } from './token-buckets.ts';
 
 /** How often the manager looks after what no request does. */
 const TICK_MS = 1_000;
-/** A listening client counts as activity; its session is touched this often. */
+/** A listening client counts as activity; its session is touched this often, or thrice in its idle time. */
 const LISTENING_TOUCH_MS = 10_000;
 /** A session of another replica that was touched within this time is not idle. */
 const RECENTLY_MS = 60_000;
@@ -306,9 +306,10 @@ export class SessionManager {
 
   #tick(): void {
     const now = this.#env.clock.now();
+    const touchAfterMs = Math.min(LISTENING_TOUCH_MS, this.#options.limits.sessionIdleMs / 3);
     for (const session of this.#live.values()) {
       if (session.busy) {
-        if (now - session.lastUsedAt > LISTENING_TOUCH_MS) {
+        if (now - session.lastUsedAt > touchAfterMs) {
           session.lastUsedAt = now;
           void session.touch().catch(ignore);
         }

@@ -191,10 +191,12 @@ end
 if int(header.epoch) ~= ARGV[5] then return reply('fenced', header) end
 if int(header.version) ~= ARGV[4] then return reply('conflict', header) end
 if ARGV[8] ~= '' then
-  if header.epoch > 1 and now - header.taken < ${TAKEOVER_INTERVAL_MS} then return reply('too_soon', header) end
+  if header.owner ~= ARGV[8] then
+    if header.epoch > 1 and now - header.taken < ${TAKEOVER_INTERVAL_MS} then return reply('too_soon', header) end
+    header.owner = ARGV[8]
+    header.taken = now
+  end
   header.epoch = header.epoch + 1
-  header.owner = ARGV[8]
-  header.taken = now
 end
 header.version = header.version + 1
 header.idle = math.min(now + header.ttl, header.expires)

@@ -67,10 +67,16 @@ export function decideUpdate(
   if (earlier !== undefined) return { outcome: earlier };
   if (update.epoch !== header.epoch) return { outcome: { kind: 'fenced', header } };
   if (update.version !== header.version) return { outcome: { kind: 'conflict', header } };
-  if (update.takeover !== undefined && header.epoch > 1 && now - header.takenAt < TAKEOVER_INTERVAL_MS) {
+  const { takeover } = update;
+  const moves = takeover !== undefined && takeover.owner !== header.owner;
+  if (moves && header.epoch > 1 && now - header.takenAt < TAKEOVER_INTERVAL_MS) {
     return { outcome: { kind: 'too_soon', header } };
   }
-  const taken = update.takeover && { owner: update.takeover.owner, epoch: header.epoch + 1, takenAt: now };
+  const taken = takeover && {
+    owner: takeover.owner,
+    epoch: header.epoch + 1,
+    takenAt: moves ? now : header.takenAt,
+  };
   const touched = slide(state, now);
   const next = {
     ...touched.header,

@@ -63,7 +63,10 @@ export interface RecordUpdate {
   /** The epoch under which the writer serves. */
   readonly epoch: number;
   readonly writeId: string;
-  /** Present: the writer takes the session over; epoch and `takenAt` are set anew, at most once a second. */
+  /**
+   * Present: the writer takes the session over, under a new epoch. From another owner at most
+   * once a second, and `takenAt` is set anew; its own (evicted, or before a restart) at any time.
+   */
   readonly takeover?: { readonly owner: string };
   readonly keyId?: string;
   readonly summary?: string;
@@ -78,7 +81,7 @@ export type UpdateOutcome =
   | { readonly kind: 'conflict'; readonly header: RecordHeader }
   /** Another epoch: another replica took the session (or the store lost the writer's own takeover). Nothing was written. */
   | { readonly kind: 'fenced'; readonly header: RecordHeader }
-  /** A takeover less than a second after the last takeover (creation is none). Nothing was written. */
+  /** A takeover from another owner less than a second after the last one (creation is none). Nothing was written. */
   | { readonly kind: 'too_soon'; readonly header: RecordHeader };
 
 export type TouchOutcome =

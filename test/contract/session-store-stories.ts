@@ -242,6 +242,28 @@ export function tellSessionStore(kind: StoreKind): void {
         expect(await one.update(again)).to.have.nested.property('header.epoch', 3);
       });
 
+      it(
+        verifies('RST-13')('an owner takes up its own session again at any time, under a new epoch'),
+        async () => {
+          const { key, header } = await made();
+          const taken = await takenOver(key, header);
+          const again = {
+            key,
+            version: taken.version,
+            epoch: taken.epoch,
+            writeId: freshWriteId(),
+            takeover: { owner: taken.owner },
+          };
+          const { epoch, version, takenAt } = taken;
+          expect(await two.update(again)).to.deep.include({ kind: 'ok' });
+          expect((await two.load(key))?.header).to.include({
+            epoch: epoch + 1,
+            version: version + 1,
+            takenAt,
+          });
+        },
+      );
+
       it(verifies('S10')('of many takers at once one succeeds'), async () => {
         const { key } = await made();
         const takers = Array.from({ length: 16 }, (_, at) =>

@@ -4,6 +4,7 @@
  * `crash` ends the process with code 3, `progress` sends progress for the call's token,
  * `ask` sends the client an elicitation and answers its reply, `spawn` starts a
  * process that outlives it if nobody ends it, and answers that process's id,
+ * `chatter` answers, and says something every 100 ms from then on,
  * `raw` answers the result given as raw JSON in `result`, `garbage` prints lines
  * that are no messages before its answer, `flood` answers `bytes` of text.
  * Arguments: `--die` ends at once, `--deaf` ignores the end of its input and SIGTERM.
@@ -90,6 +91,13 @@ const TOOLS: Readonly<Record<string, (request: Request, args: Readonly<Record<st
   spawn(request) {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
     answer(request, text(String(child.pid)));
+  },
+  chatter(request) {
+    setInterval(
+      () => say({ method: 'notifications/message', params: { level: 'info', data: 'still here' } }),
+      100,
+    );
+    answer(request, text('chattering'));
   },
   raw: (request, args) =>
     void process.stdout.write(`{"jsonrpc":"2.0","id":${request.id},"result":${args['result']}}\n`),
