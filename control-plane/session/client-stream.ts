@@ -192,6 +192,10 @@ export class ClientStream {
       throw thrown;
     }
     if (this.#joining !== reply) return;
+    if (reply.closed) {
+      this.#join(undefined);
+      return;
+    }
     reply.stream();
     const last = replay(reply, {
       id: this.id,
