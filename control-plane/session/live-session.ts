@@ -21,6 +21,9 @@ import { fitting, type SessionBody, type SessionSummary } from './session-record
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
 
 const SAVE_ATTEMPTS = 3;
+/** Estimates, without the lists: a session, and each of its backends. */
+const SESSION_BYTES = 12 * 1024;
+const LINK_BYTES = 4 * 1024;
 
 export interface SessionLimits {
   readonly sessionIdleMs: number;
@@ -148,6 +151,11 @@ export class LiveSession {
     if (this.calls.size > 0) return true;
     for (const stream of this.streams.values()) if (stream.attached) return true;
     return false;
+  }
+
+  /** What the session holds in memory, about, in bytes; lists that it shares with others not counted. */
+  get weight(): number {
+    return SESSION_BYTES + this.links.size * LINK_BYTES + this.#body.initializeParams.length;
   }
 
   get leaseValid(): boolean {

@@ -22,6 +22,10 @@ const EVICT_SHARE = 0.05;
 
 export interface ManagerLimits {
   readonly liveSessions: number;
+  /** What the live sessions may hold together, as estimated, in bytes. */
+  readonly liveBytes: number;
+  /** How long a request waits for its session to be restored, in milliseconds. */
+  readonly restoreDeadlineMs: number;
   readonly sessionsPerPrincipal: number;
   readonly anonymousPerSidecar: number;
   readonly initializePerMinute: number;
@@ -45,6 +49,8 @@ export class SessionManager {
   readonly #restorer: Restorer;
   readonly #live = new Map<string, LiveSession>();
   readonly #byRecord = new Map<string, LiveSession>();
+  readonly #weights = new Map<LiveSession, number>();
+  #bytes = 0;
   /** Taken over by other replicas, with calls of waiting clients in flight here. */
   readonly #finishing = new Map<string, LiveSession>();
   readonly #flights = new Map<string, Promise<LiveSession | undefined>>();
@@ -171,6 +177,8 @@ export class SessionManager {
   forget(session: LiveSession, state: SessionState): void {
     if (this.#live.get(session.id.text) === session) this.#live.delete(session.id.text);
     if (this.#byRecord.get(session.key.name) === session) this.#byRecord.delete(session.key.name);
+    this.#bytes -= this.#weights.get(session) ?? 0;
+    this.#weights.delete(session);
     for (const sessions of this.#anonymous.values()) sessions.delete(session);
     if (state === 'fenced' || state === 'evicted' || state === 'closed') {
       this.#options.observer.ended(session.adminName, state);
@@ -187,7 +195,17 @@ export class SessionManager {
     this.#live.get(session.id.text)?.fence();
     this.#live.set(session.id.text, session);
     this.#byRecord.set(session.key.name, session);
-    if (this.#live.size > this.#options.limits.liveSessions) setImmediate(() => this.#evict());
+    this.#weights.set(session, session.weight);
+    this.#bytes += session.weight;
+    if (this.#excess > 0) setImmediate(() => this.#evict());
+  }
+
+  /** How many sessions there are too many, by count or by their average weight. */
+  get #excess(): number {
+    const { liveSessions, liveBytes } = this.#options.limits;
+    const average = this.#bytes / Math.max(1, this.#weights.size);
+    const heavy = this.#bytes > liveBytes ? (this.#bytes - liveBytes) / average : 0;
+    return Math.ceil(Math.max(this.#live.size - liveSessions, heavy));
   }
 
   /** Joins or leads the one restore of this session here; whoever leaves cancels nobody. */
@@ -195,9 +213,22 @@ export class SessionManager {
     const key = flightKey(caller, id);
     const running = this.#flights.get(key);
     if (running !== undefined) return running;
-    const flight = this.#lead(caller, id).finally(() => this.#flights.delete(key));
+    const flight = this.#bounded(this.#lead(caller, id)).finally(() => this.#flights.delete(key));
     this.#flights.set(key, flight);
     return flight;
+  }
+
+  /** A restore that takes longer is not waited for; what it brings serves the next request. */
+  async #bounded<T>(restore: Promise<T>): Promise<T> {
+    let stop = () => {};
+    const late = new Promise<never>((_, reject) => {
+      stop = this.#env.clock.after(this.#options.limits.restoreDeadlineMs, () => reject(tooLate()));
+    });
+    try {
+      return await Promise.race([restore, late]);
+    } finally {
+      stop();
+    }
   }
 
   async #lead(caller: Caller, id: SessionId): Promise<LiveSession | undefined> {
@@ -235,7 +266,7 @@ export class SessionManager {
       caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey,
     );
     if (wait > 0) throw new MeshError('rate_limited', 'Too many new sessions.', { retryAfterMs: wait });
-    if (this.#live.size > limits.liveSessions * 1.1) {
+    if (this.#live.size > limits.liveSessions * 1.1 || this.#bytes > limits.liveBytes * 1.1) {
       throw new MeshError('overloaded', 'This replica serves as many sessions as it can.', {
         retryAfterMs: 1_000,
       });
@@ -330,14 +361,14 @@ export class SessionManager {
 
   /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */
   #evict(): void {
-    const { liveSessions } = this.#options.limits;
-    if (this.#live.size <= liveSessions) return;
+    const excess = this.#excess;
+    if (excess <= 0) return;
     const idle = [...this.#live.values()].filter((session) => !session.busy);
     const cost = (session: LiveSession) =>
       [...session.links.values()].every((link) => link.resumable) ? 0 : 1;
     idle.sort((a, b) => cost(a) - cost(b) || a.lastUsedAt - b.lastUsedAt);
-    const target = liveSessions * (1 - EVICT_SHARE);
-    for (const session of idle.slice(0, Math.ceil(this.#live.size - target))) session.evict();
+    const share = Math.ceil(this.#live.size * EVICT_SHARE);
+    for (const session of idle.slice(0, excess + share)) session.evict();
   }
 }
 
@@ -347,6 +378,10 @@ function flightKey(caller: Caller, id: SessionId): string {
 
 function notFound(): MeshError {
   return new MeshError('session_not_found', 'Session not found');
+}
+
+function tooLate(): MeshError {
+  return new MeshError('unavailable', 'The session could not be restored in time.', { retryAfterMs: 1_000 });
 }
 
 function tooMany(): MeshError {

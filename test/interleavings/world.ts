@@ -281,6 +281,8 @@ export class World {
       observer: silentObserver,
       onEnded: () => {},
       limits: {
+        liveBytes: Number.POSITIVE_INFINITY,
+        restoreDeadlineMs: 15_000,
         liveSessions: 100,
         sessionsPerPrincipal: 100,
         anonymousPerSidecar: 100,
