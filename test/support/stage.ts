@@ -1,0 +1,79 @@
+import {
+  McpClient as Client,
+  type ClientOptions,
+  Incoming,
+  type McpClient,
+  type Reply,
+} from './mcp-client.ts';
+import { type Mesh, type MeshOptions, startMesh } from './mesh.ts';
+import { RecordingBackend, type Script } from './recording-backend.ts';
+
+export { metric, until } from './story.ts';
+
+export interface StageOptions {
+  /** What each backend is, by its configured name. */
+  readonly backends: Readonly<Record<string, Partial<Script>>>;
+  /** Keys for the entries of the backends. */
+  readonly entries?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** Entries of no recording backend. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  readonly naming?: Readonly<Record<string, unknown>>;
+  readonly limits?: Readonly<Record<string, unknown>>;
+  /** 1 when absent. */
+  readonly replicas?: number;
+}
+
+/** The stage of the message stories: backends that record, and a mesh before them that takes anybody. */
+export interface Stage extends AsyncDisposable {
+  readonly mesh: Mesh;
+  backend(name: string): RecordingBackend;
+  /** An initialized session of its own. */
+  open(options?: Partial<ClientOptions>): Promise<McpClient>;
+}
+
+export async function startStage(options: StageOptions): Promise<Stage> {
+  const backends = new Map<string, RecordingBackend>();
+  for (const [name, script] of Object.entries(options.backends)) {
+    backends.set(name, await RecordingBackend.start({ name, ...script }));
+  }
+  const stop = () => Promise.all([...backends.values()].map((each) => each.stop()));
+  try {
+    const mesh = await startMesh(meshOptions(options, backends));
+    return {
+      mesh,
+      backend(name) {
+        const backend = backends.get(name);
+        if (backend === undefined) throw new Error(`no backend ${name}`);
+        return backend;
+      },
+      open: (client = {}) => Client.open({ url: mesh.url, ...client }),
+      async [Symbol.asyncDispose]() {
+        await mesh[Symbol.asyncDispose]();
+        await stop();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A POST of these very bytes in the client's session. */
+export function post(
+  client: McpClient,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reply> {
+  const own = { ...client.headers(), 'content-type': 'application/json', ...headers };
+  return new Incoming(client.url, { headers: own, body }).reply();
+}
+
+function meshOptions(
+  { entries = {}, more = {}, naming, limits = {}, replicas = 1 }: StageOptions,
+  backends: ReadonlyMap<string, RecordingBackend>,
+): MeshOptions {
+  const urls = [...backends].map(([name, { url }]) => [name, { url, ...entries[name] }]);
+  const servers = naming === undefined ? {} : { virtualServers: { default: { naming } } };
+  const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, limits };
+  return { replicas, store: 'embedded', anonymous: true, config };
+}
