@@ -60,8 +60,10 @@ export abstract class PendingCall implements Watched {
   passOn(message: Message): void {
     if (this.#over) return;
     const { kind, method } = message.scanned;
-    if (kind === 'request') this.waitForPeople();
-    else if (method === 'notifications/progress') {
+    if (kind === 'request') {
+      // A ping asks for nobody: the mesh answers it.
+      if (method !== 'ping') this.waitForPeople();
+    } else if (method === 'notifications/progress') {
       this.dueAt = Math.max(this.dueAt, Math.min(performance.now() + this.call.timeoutMs, this.#latest));
     }
     this.call.onMessage(message);

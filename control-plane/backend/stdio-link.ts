@@ -154,7 +154,9 @@ export class StdioLink {
       this.send(errorResponse(slice(message.bytes, id), error));
       return;
     }
-    for (const pending of this.#calls.values()) pending.waitForPeople();
+    if (message.scanned.method !== 'ping') {
+      for (const pending of this.#calls.values()) pending.waitForPeople();
+    }
     for (const events of this.#audience) events.message(message);
   }
 

@@ -29,7 +29,7 @@ export interface Entry {
 export const SEPARATOR = '__';
 
 /** Names of tools and prompts that every client takes (MCP 2025-11-25, Tool Names). */
-const LEGAL_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
+export const LEGAL_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
 const LONGEST_NAME = 128;
 
 /** The prefix of namespaced URIs; the backend's name and the original URI follow. */

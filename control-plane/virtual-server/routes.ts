@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import { KINDS, type ListKind } from './item.ts';
-import { type Entry, type Naming, namespaced, naturalName, parseNamespaced, SEPARATOR } from './naming.ts';
+import {
+  type Entry,
+  LEGAL_NAME,
+  type Naming,
+  namespaced,
+  naturalName,
+  parseNamespaced,
+  SEPARATOR,
+} from './naming.ts';
 import { compileTemplate, type TemplateMatcher } from './template-matcher.ts';
 
 /** What a visible name can be the name of. A `template` is the URI template itself, as completion refers to it. */
@@ -123,7 +131,9 @@ export class Routes {
     const end = visible.indexOf(SEPARATOR);
     const backend = visible.slice(0, Math.max(end, 0));
     const original = visible.slice(end + SEPARATOR.length);
-    if (original === '' || !this.unread(kind).includes(backend)) return undefined;
+    // A name that no list could show is nobody's, read or not.
+    if (original === '' || !LEGAL_NAME.test(visible) || !this.unread(kind).includes(backend))
+      return undefined;
     return { backend, original };
   }
 

@@ -232,10 +232,18 @@ describe('Messages of a client and its backends', function () {
       },
     );
 
-    it(verifies('RPC-6')('of a person is bounded too'), async () => {
-      const incoming = client.beginCall('alpha__ask');
-      await incoming.message('elicitation/create');
-      expect(reasonOf(await incoming.reply())).to.equal('backend_timeout');
+    it(verifies('RPC-6')('of a person is bounded too, and a ping asks nobody'), async () => {
+      const asking = client.beginCall('alpha__ask');
+      await asking.message('elicitation/create');
+      alpha().next('tools/call', {
+        status: 200,
+        headers: { 'content-type': 'text/event-stream' },
+        body: 'data: {"jsonrpc":"2.0","id":"p","method":"ping"}\n\n',
+        open: true,
+      });
+      expect(reasonOf(await client.call('alpha__echo'))).to.equal('backend_timeout');
+      expect(asking.over).to.equal(false);
+      expect(reasonOf(await asking.reply())).to.equal('backend_timeout');
     });
   });
 
