@@ -206,6 +206,7 @@ class RunningSetting implements Setting {
       const counts = await Promise.all(replicas.map((each) => metric(each, 'outrigger_mesh_streams')));
       return counts.reduce((sum, count) => sum + count, 0) >= wanted;
     });
+    await Promise.all(sidecars.map((each) => each.ready()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

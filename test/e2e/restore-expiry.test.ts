@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { verifies } from '../requirements.ts';
+import { type Incoming, McpClient, type Setting, startSetting, textOf, until } from '../support/story.ts';
+
+const IDLE_MS = 3_000;
+
+describe('A session expires', function () {
+  this.timeout(30_000);
+
+  describe('when nobody uses it', () => {
+    let setting: Setting;
+    let used: McpClient;
+    let left: McpClient;
+    let chatted: McpClient;
+    let listening: McpClient;
+    let stream: Incoming;
+
+    before(async () => {
+      setting = await startSetting({ replicas: 2, stdio: true, limits: { sessionIdle: `${IDLE_MS}ms` } });
+      const open = () => McpClient.open({ url: setting.mesh.url, token: setting.token() });
+      [used, left, chatted, listening] = [await open(), await open(), await open(), await open()];
+      expect(textOf(await chatted.call('chatter'))).to.equal('chattering');
+      stream = await listening.listen();
+      for (let waited = 0; waited < IDLE_MS + 1_500; waited += 500) {
+        await Promise.all([used.call('echo'), sleep(500)]);
+        setting.backend.push({ method: 'notifications/tools/list_changed' });
+      }
+    });
+    after(() => setting[Symbol.asyncDispose]());
+
+    it(verifies('RST-8', 'HTTP-9')('it is gone, on every replica'), async () => {
+      expect((await left.call('echo')).status).to.equal(404);
+      expect((await left.end()).status).to.equal(404);
+      const keys = await setting.redis.cli('keys', 'outrigger:*:s:*');
+      expect(keys.split('\n')).to.have.length(2);
+    });
+
+    it(verifies('RST-8')('what its backend says does not keep it'), async () => {
+      expect((await chatted.call('echo')).status).to.equal(404);
+    });
+
+    it(verifies('RST-8')('use keeps it'), async () => {
+      expect((await used.call('echo')).status).to.equal(200);
+    });
+
+    it(verifies('RST-8', 'HTTP-16')('a client that listens keeps it'), async () => {
+      expect(stream.over).to.equal(false);
+      expect((await listening.call('echo')).status).to.equal(200);
+      stream.drop();
+    });
+  });
+
+  it(verifies('RST-8')('at its absolute age, however much it is used, and its streams end'), async () => {
+    const setting = await startSetting({ replicas: 1, limits: { sessionIdle: '2s', sessionAbsolute: '3s' } });
+    try {
+      const client = await McpClient.open({ url: setting.mesh.url, token: setting.token() });
+      const stream = await client.listen();
+      let calls = 0;
+      await until('the session is gone', async () => {
+        const { status } = await client.call('echo');
+        if (status === 200) calls += 1;
+        return status === 404;
+      });
+      expect(calls).to.be.greaterThan(1);
+      await stream.ended;
+      expect(await setting.redis.cli('keys', 'outrigger:*:s:*')).to.equal('');
+    } finally {
+      await setting[Symbol.asyncDispose]();
+    }
+  });
+});
