@@ -28,6 +28,8 @@ export interface Plan {
   /** Whom the backend `notes` refuses. */
   readonly refused: readonly Role[];
   readonly idleMs: number;
+  /** How long a request waits for its session to be restored. */
+  readonly deadlineMs: number;
 }
 
 const OWNERS: readonly Role[] = ['owner', 'refreshed', 'narrow'];
@@ -61,6 +63,7 @@ function plan(
     faults: fc.constant([]),
     refused: fc.constant([]),
     idleMs: fc.constant(LONG_MS),
+    deadlineMs: fc.constantFrom(1_000, LONG_MS),
     ...more,
   });
 }

@@ -105,8 +105,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     changes: [
       {
         file: `${SESSION}/live-session.ts`,
-        find: 'JSON.stringify({ ...this.#body, hints })',
-        replace: 'JSON.stringify({ ...this.#body, desired: Object.keys(hints), hints })',
+        find: 'JSON.stringify({ ...this.#body, ',
+        replace: 'JSON.stringify({ ...this.#body, desired: Object.keys(hints), ',
       },
     ],
     story: 'a backend that refuses only the leader',
