@@ -200,10 +200,15 @@ export class McpClient {
 
   /** Another client of the same session, here or at another sidecar, with another token. */
   alias(
-    change: { readonly url?: string; readonly token?: string | undefined; readonly sessionId?: string } = {},
+    change: {
+      readonly url?: string | undefined;
+      readonly token?: string | undefined;
+      readonly sessionId?: string;
+    } = {},
   ): McpClient {
-    const other = new McpClient({ ...this.#options, url: this.url, token: this.token, ...change });
-    other.sessionId = change.sessionId ?? this.sessionId;
+    const { url = this.url, sessionId = this.sessionId } = change;
+    const other = new McpClient({ ...this.#options, token: this.token, ...change, url });
+    other.sessionId = sessionId;
     other.#id = 1_000 + this.#id;
     return other;
   }

@@ -58,6 +58,9 @@ export interface SettingOptions {
   readonly entry?: Readonly<Record<string, unknown>>;
   readonly limits?: Readonly<Record<string, unknown>>;
   readonly identity?: Readonly<Record<string, unknown>>;
+  readonly tenantClaim?: string;
+  /** In every token that `token` makes. */
+  readonly claims?: Readonly<Record<string, unknown>>;
   /** Further sections of the configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly sidecarConfig?: MeshOptions['sidecarConfig'];
@@ -107,7 +110,16 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
         return path;
       },
     });
-    return new RunningSetting({ mesh, issuer, backend, redis, storePath, paths, dispose });
+    return new RunningSetting({
+      claims: options.claims ?? {},
+      mesh,
+      issuer,
+      backend,
+      redis,
+      storePath,
+      paths,
+      dispose,
+    });
   } catch (error) {
     await dispose();
     throw error;
@@ -136,7 +148,14 @@ function configuration(
     },
     virtualServers: { default: { naming: { mode: 'priority' } } },
     identity: {
-      issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri, audiences: [issuer.audience] }],
+      issuers: [
+        {
+          issuer: issuer.url,
+          jwksUri: issuer.jwksUri,
+          audiences: [issuer.audience],
+          ...(options.tenantClaim === undefined ? {} : { tenantClaim: options.tenantClaim }),
+        },
+      ],
       ...options.identity,
     },
     limits: options.limits ?? {},
@@ -145,6 +164,7 @@ function configuration(
 }
 
 interface Parts extends Pick<Setting, 'mesh' | 'issuer' | 'backend'> {
+  readonly claims: Readonly<Record<string, unknown>>;
   readonly redis: RedisServer | undefined;
   readonly storePath: TcpProxy | undefined;
   readonly paths: ReadonlyMap<string, TcpProxy>;
@@ -183,7 +203,7 @@ class RunningSetting implements Setting {
   }
 
   token(options: Parameters<TestIssuer['token']>[0] = {}): string {
-    return this.issuer.token(options);
+    return this.issuer.token({ ...options, claims: { ...this.#parts.claims, ...options.claims } });
   }
 
   async open(options: Partial<ClientOptions> = {}): Promise<Story> {
