@@ -1,5 +1,5 @@
 import { isForbiddenHost } from '../shared/config/hosts.ts';
-import type { Path } from '../shared/config/variables.ts';
+import type { Environment, Path } from '../shared/config/variables.ts';
 import { conceal } from '../shared/redact.ts';
 import type { ConfigContext } from './config-context.ts';
 import type { ConfigFile } from './config-schema.ts';
@@ -151,19 +151,31 @@ const INHERITED = [
   'USERPROFILE',
 ];
 
+/** A variable with such a name holds what its program must not say in our log. */
+const SECRET_NAME = /key|token|secret|pass|credential|auth/i;
+
+/** The whole environment of a program that is not ours. */
+export function childEnvironment(
+  own: Readonly<Record<string, string>>,
+  around: Environment,
+): Readonly<Record<string, string>> {
+  for (const [name, value] of Object.entries(own)) if (SECRET_NAME.test(name)) conceal(value);
+  const inherited = INHERITED.flatMap((name) => {
+    const value = around[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...Object.fromEntries(inherited), ...own };
+}
+
 function resolveStdio(
   entry: StdioEntry,
   context: ConfigContext,
 ): Pick<StdioBackendSettings, 'kind' | 'command' | 'args' | 'env' | 'cwd' | 'shared'> {
-  const inherited = INHERITED.flatMap((name) => {
-    const value = context.env[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
   return {
     kind: 'stdio',
     command: entry.command,
     args: entry.args,
-    env: { ...Object.fromEntries(inherited), ...entry.env },
+    env: childEnvironment(entry.env, context.env),
     cwd: entry.cwd === undefined ? context.folder : context.path(entry.cwd),
     shared: entry.shared,
   };

@@ -7,7 +7,7 @@ import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment } from '../shared/config/variables.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
-import { resolveBackends, resolveVirtualServers } from './config-backends.ts';
+import { childEnvironment, resolveBackends, resolveVirtualServers } from './config-backends.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
 import { ConfigFile } from './config-schema.ts';
@@ -55,10 +55,14 @@ export interface LoadedConfig {
   readonly up: ConfigFile['up'];
 }
 
+/** What `--store` says, for a URL with a password: everybody on a machine can read a command line. */
+export const STORE_VARIABLE = 'OUTRIGGER_STORE';
+
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const { overrides = {} } = options;
+  const given = { ...overrides, store: overrides.store ?? options.env[STORE_VARIABLE] };
   const parsed = readConfig(options);
-  const file = override(parsed, overrides);
+  const file = override(parsed, given);
   const context = new ConfigContext({
     env: options.env,
     folder: dirname(resolve(options.cwd, options.file)),
@@ -85,7 +89,11 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     context.problem(['listen', 'grpc'], "the mesh stream carries callers' tokens: only a loopback address");
   }
   if (context.problems.length > 0) throw parsed.refuse(context.problems);
-  return { settings, up: file.up };
+  const processes = file.up.processes.map((each) => ({
+    ...each,
+    env: childEnvironment(each.env, options.env),
+  }));
+  return { settings, up: { ...file.up, processes } };
 }
 
 /**

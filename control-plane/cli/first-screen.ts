@@ -72,14 +72,13 @@ function describe(backend: BackendSettings): string {
     const { origin, pathname } = new URL(backend.url);
     return `${origin}${pathname}`;
   }
-  const script = backend.args.find((arg) => !arg.startsWith('-'));
-  const shown = [basename(backend.command), ...(script === undefined ? [] : [packageOf(script)])].join(' ');
-  return `${shown} (a process for each session)`;
+  const what = [basename(backend.command), ...backend.args.flatMap((arg) => packageOf(arg) ?? [])];
+  return `${what.join(' ')} (a process for each session)`;
 }
 
-/** `…/node_modules/@scope/name/dist/index.js` is known by its package. */
-function packageOf(script: string): string {
-  return /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(script)?.[1] ?? script;
+/** `…/node_modules/@scope/name/dist/index.js` is known by its package. Other arguments may be secrets. */
+function packageOf(arg: string): string | undefined {
+  return /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(arg)?.[1];
 }
 
 function columns(rows: readonly (readonly string[])[]): string[] {

@@ -27,7 +27,10 @@ withLogging(
     .description('bring up a whole mesh on this machine: replicas, a sidecar, helper processes')
     .option('--config <file>', 'the configuration file', DEFAULT_CONFIG)
     .option('--replicas <count>', 'how many replicas (the file says, else 2)', wholeNumber)
-    .option('--store <store>', 'embedded, or a redis:// URL (the file says, else embedded)')
+    .option(
+      '--store <store>',
+      'embedded, or a redis:// URL ($OUTRIGGER_STORE or the file says, else embedded)',
+    )
     .option('--state <folder>', 'the state folder (the file says, else .outrigger)')
     .option(
       '--port-base <port>',
@@ -58,7 +61,7 @@ withLogging(
     .option('--replica <name>', "this replica's name (the file says, else the host's)")
     .option('--listen <host:port>', 'the address of the mesh stream (else 127.0.0.1:4290)')
     .option('--ops <host:port>', 'the address of health and metrics (else 127.0.0.1:4291)')
-    .option('--store <store>', 'embedded, memory, or a redis:// URL')
+    .option('--store <store>', 'embedded, memory, or a redis:// URL (else $OUTRIGGER_STORE)')
     .option('--state <folder>', 'the state folder (else .outrigger)'),
 );
 

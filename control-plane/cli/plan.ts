@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError } from '../../shared/config/parse.ts';
-import type { Address, LoadedConfig } from '../config.ts';
+import { type Address, type LoadedConfig, STORE_VARIABLE } from '../config.ts';
 import type { ChildSpec } from './child.ts';
 import { type Claim, freePort, showAddress } from './ports.ts';
 
@@ -56,15 +56,16 @@ export async function planUp(
   if (count < 1 || count > 9) throw new ConfigError(['--replicas: expected a number from 1 to 9']);
   const at = (offset: number) => portAt(options.portBase, offset);
   const graceMs = loaded.settings.limits.drainMs + SLACK_MS;
+  const store = options.store === undefined ? {} : { [STORE_VARIABLE]: options.store };
+  const forReplicas = { ...around, env: { ...around.env, ...store } };
   const replicas: PlannedProgram[] = [];
   for (let index = 0; index < count; index += 1) {
     const [grpc, ops] = [await at(10 + 10 * index), await at(11 + 10 * index)];
     const name = String.fromCharCode('a'.charCodeAt(0) + index);
     replicas.push(
-      program(`replica ${name}`, { around, graceMs, address: grpc, ops }, [
+      program(`replica ${name}`, { around: forReplicas, graceMs, address: grpc, ops }, [
         'control-plane',
         ...['--config', options.config, '--state', loaded.settings.stateFolder, '--replica', name],
-        ...(options.store === undefined ? [] : ['--store', options.store]),
         ...logFlags(loaded),
       ]),
     );
@@ -119,11 +120,11 @@ function logFlags({ settings }: LoadedConfig): string[] {
   return ['--log-level', settings.log.level, '--log-format', settings.log.format];
 }
 
-function helpers({ up }: LoadedConfig, around: UpSurroundings): ChildSpec[] {
+function helpers({ up }: LoadedConfig, { guard }: UpSurroundings): ChildSpec[] {
   return up.processes.map(({ name, command, args, env, ready }) => ({
     name,
-    args: [around.guard, command, ...args],
-    env: { ...around.env, ...env },
+    args: [guard, command, ...args],
+    env,
     readyUrl: ready?.url,
     graceMs: HELPER_GRACE_MS,
   }));
