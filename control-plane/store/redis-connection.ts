@@ -83,8 +83,6 @@ function commonOptions({ commandTimeoutMs, tls }: ConnectionOptions): CommonOpti
     socketTimeout: 2 * commandTimeoutMs,
     connectTimeout: 2 * commandTimeoutMs,
     connectionName: 'outrigger',
-    // A primary that became a replica: the next connection finds the new one.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...(tls === undefined ? {} : { tls: { ...tls } }),
   };
 }

@@ -44,6 +44,8 @@ export class RedisLink {
     clock: () => performance.now(),
   });
   #inFlight = 0;
+  /** While the client leaves a server that has become a replica. */
+  #moving: Promise<void> | undefined;
 
   constructor(options: RedisLinkOptions) {
     this.#options = options;
@@ -89,7 +91,7 @@ export class RedisLink {
     this.#inFlight += 1;
     const deadline = performance.now() + this.#options.commandTimeoutMs;
     try {
-      const result = await within(deadline, retryElsewhere(this.client, attempt));
+      const result = await within(deadline, this.#onPrimary(attempt));
       this.#breaker.settle(true);
       return result;
     } catch (error) {
@@ -109,6 +111,28 @@ export class RedisLink {
 
   stop(): void {
     this.client.disconnect();
+  }
+
+  /** A write that met a replica was refused without effect: it is sent once more, to wherever the primary is now. */
+  async #onPrimary<T>(attempt: () => Promise<T>): Promise<T> {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isReply(error, 'READONLY') || this.client instanceof Cluster) throw error;
+      this.#moving ??= this.#move();
+      await this.#moving;
+      return attempt();
+    }
+  }
+
+  async #move(): Promise<void> {
+    const ready = untilReady(this.client);
+    this.reconnect();
+    try {
+      await ready;
+    } finally {
+      this.#moving = undefined;
+    }
   }
 
   async #evaluate({ script, keys, args }: ScriptCall): Promise<readonly Buffer[]> {
@@ -152,18 +176,7 @@ export function unavailable(why: string): MeshError {
   });
 }
 
-/** A write that met a replica was refused without effect, so it may be sent once more, to the new primary. */
-async function retryElsewhere<T>(client: RedisClient, attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    if (!isReply(error, 'READONLY') || client instanceof Cluster) throw error;
-    await untilReady(client);
-    return attempt();
-  }
-}
-
-/** Its caller's deadline ends the wait; a client that never becomes ready is ended by `stop`. */
+/** Its callers' deadlines end the wait; a client that never becomes ready is ended by `stop`. */
 function untilReady(client: RedisClient): Promise<void> {
   return new Promise((resolve, reject) => {
     const settled = (settle: () => void) => () => {

@@ -64,7 +64,7 @@ describe('the embedded store, shared by processes', function () {
     async () => {
       const mine = newRecord();
       await store.create(mine);
-      for (let round = 0; round < 3; round += 1) {
+      for (let round = 0; round < 2; round += 1) {
         const { child, acknowledged } = startWriter();
         await eventually(() => acknowledged.size > 20 * (round + 1), 'the writer writes', 30_000);
         expect((await store.touch(mine.key, 1)).kind).to.equal('ok');
@@ -102,7 +102,7 @@ describe('the embedded store, shared by processes', function () {
     await eventually(() => acknowledged.size > 20, 'the writer writes', 30_000);
     const record = newRecord();
     await store.create(record);
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       child.kill('SIGSTOP');
       // Stopped inside a commit it holds the lock, and the answer is a refusal; else a success. Never a hang.
       await store.touch(record.key, 1).catch(() => undefined);

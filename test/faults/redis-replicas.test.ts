@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openStore } from '../../control-plane/store/open.ts';
 import type { NewRecord, RecordKey, SessionStore } from '../../control-plane/store/session-store.ts';
@@ -77,9 +76,7 @@ describe('faults of Redis with replicas', function () {
     verifies(
       'R5',
       'R6',
-    )(
-      'after a failover everything acknowledged is there; the old primary acknowledges nothing, and fences rise',
-    ),
+    )('after a failover what was acknowledged is there, and the old primary acknowledges nothing'),
     async () => {
       await using group = await startSentinel();
       await using store = await open(through(group));
@@ -109,56 +106,63 @@ describe('faults of Redis with replicas', function () {
       for (const each of keys) expect(await store.load(each), each.name).not.to.equal(null);
       expect((await store.load(key))?.header).to.include({ epoch: 2, version: 2 });
       expect(await store.touch(key, 1)).to.deep.include({ kind: 'fenced' });
-      await group.inStep(2);
+      await group.reunite();
       expect(await refusal(straggler.update(update)), 'a replica now').to.equal('store_unavailable');
     },
   );
 
   it(verifies('R5')('over twenty kills and failovers no acknowledged session is missing'), async () => {
-    await using group = await startSentinel({ aof: true });
-    // Both replicas: either may be the next primary.
-    await using store = await open({ ...through(group), waitReplicas: 2 });
-    const found: RecordKey[] = [];
-    const attempts: NewRecord[] = [];
-    let writing = true;
-    const writers = Array.from({ length: 4 }, async () => {
-      while (writing) {
-        const record = newRecord();
-        attempts.push(record);
-        found.push(await acknowledged(store, record));
-        await sleep(2);
-      }
-    });
-
-    let failovers = 0;
-    let kills = 0;
-    for (; kills < 20; kills += 1) {
-      const primary = await group.primary();
-      const victim = kills % 4 === 3 ? group.servers.find((server) => server !== primary) : primary;
-      const acknowledgedBefore = found.length;
-      await victim?.kill('SIGKILL');
-      if (kills % 4 === 0) {
-        await group.failedOver(primary, 1);
-        failovers += 1;
-      }
-      await victim?.restart();
-      const { port } = await group.primary();
-      // What the sentinels do with a primary that comes back, without the ten seconds that they take for it.
-      if (victim?.port !== port) await victim?.cli('replicaof', '127.0.0.1', String(port));
-      await group.inStep(2);
-      await eventually(() => found.length > acknowledgedBefore, 'writes are acknowledged again', 20_000);
-    }
-    writing = false;
-    await Promise.all(writers);
-
-    const lost: string[] = [];
-    for (const key of found) {
-      if ((await store.load(key)) === null) lost.push(key.name);
-    }
+    // Four groups at once, five kills each.
+    const outcomes = await Promise.all([1, 2, 3, 4].map(() => surviving(5)));
+    const sum = (pick: (outcome: Survival) => number) =>
+      outcomes.reduce((total, each) => total + pick(each), 0);
+    const acknowledgedSessions = sum(({ sessions }) => sessions);
+    const missing = sum(({ missing }) => missing);
     console.log(
-      `        ${kills} kills, ${failovers} forced failovers, ${found.length} sessions acknowledged, ${lost.length} missing`,
+      `        20 kills, ${sum(({ failovers }) => failovers)} failovers, ${acknowledgedSessions} sessions acknowledged, ${missing} missing`,
     );
-    expect(lost).to.deep.equal([]);
-    expect(found).to.have.length(attempts.length);
+    expect(acknowledgedSessions).to.be.at.least(400);
+    expect(missing).to.equal(0);
   });
 });
+
+interface Survival {
+  readonly failovers: number;
+  readonly sessions: number;
+  readonly missing: number;
+}
+
+/** Creates sessions all the while servers are killed: a primary for good until another one serves, a primary that is back at once, a replica. */
+async function surviving(kills: number): Promise<Survival> {
+  await using group = await startSentinel({ aof: true });
+  // Both replicas: either may be the next primary.
+  await using store = await open({ ...through(group), waitReplicas: 2 });
+  const found: RecordKey[] = [];
+  let writing = true;
+  const writers = Array.from({ length: 4 }, async () => {
+    while (writing) found.push(await acknowledged(store, newRecord({ idleTtlMs: 600_000 })));
+  });
+
+  let failovers = 0;
+  for (let kill = 0; kill < kills; kill += 1) {
+    const primary = await group.primary();
+    const victim = kill % 3 === 2 ? group.servers.find((server) => server !== primary) : primary;
+    const before = found.length;
+    await victim?.kill('SIGKILL');
+    if (kill % 3 === 0) await group.failedOver(primary, 1);
+    await victim?.restart();
+    await eventually(
+      async () => {
+        await group.reunite();
+        return found.length > before + 25;
+      },
+      'writes are acknowledged again',
+      30_000,
+    );
+    if ((await group.primary()) !== primary) failovers += 1;
+  }
+  writing = false;
+  await Promise.all(writers);
+  const records = await Promise.all(found.map((key) => store.load(key)));
+  return { failovers, sessions: found.length, missing: records.filter((record) => record === null).length };
+}

@@ -69,6 +69,8 @@ export interface SentinelGroup {
   failedOver(old: RedisServer, replicas: number): Promise<RedisServer>;
   /** Resolves when the primary has so many replicas in step. */
   inStep(replicas: number): Promise<void>;
+  /** Does at once what the sentinels do after ten seconds: whoever else takes itself for the primary becomes a replica. Resolves when both replicas are in step. */
+  reunite(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -112,7 +114,7 @@ export async function startCluster(): Promise<RedisCluster> {
   const nodes = await Promise.all(
     [1, 2, 3].map(async () =>
       startRedis({
-        config: { 'cluster-enabled': 'yes', 'cluster-port': await freePort(), 'cluster-node-timeout': 2000 },
+        config: { 'cluster-enabled': 'yes', 'cluster-port': await freePort(), 'cluster-node-timeout': 1000 },
       }),
     ),
   );
@@ -279,6 +281,30 @@ class Group implements SentinelGroup {
       const info = await (await this.primary()).cli('info', 'replication').catch(() => '');
       return info.includes('role:master') && (info.match(/state=online/g)?.length ?? 0) >= replicas;
     });
+  }
+
+  async reunite(): Promise<void> {
+    await until(async () => {
+      const primary = await this.#settled();
+      if (primary === undefined) return false;
+      for (const server of this.servers) {
+        const role = server === primary ? '' : await server.cli('role').catch(() => '');
+        if (role.startsWith('master')) await server.cli('replicaof', HOST, String(primary.port));
+      }
+      const info = await primary.cli('info', 'replication').catch(() => '');
+      return info.includes('role:master') && info.match(/state=online/g)?.length === 2;
+    });
+  }
+
+  /** The primary, while all sentinels agree on it and none is about to change it. */
+  async #settled(): Promise<RedisServer | undefined> {
+    const primary = await this.primary();
+    for (const sentinel of this.sentinels) {
+      const fields = (await sentinel.cli('sentinel', 'master', GROUP)).split('\n');
+      const field = (name: string) => fields[fields.indexOf(name) + 1];
+      if (field('port') !== String(primary.port) || field('flags') !== 'master') return undefined;
+    }
+    return primary;
   }
 
   /** All know of each other: only then can they agree on a failover. */
