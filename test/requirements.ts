@@ -93,7 +93,6 @@ export const PROTOCOL = {
     era: 'legacy',
     must: true,
     text: "Last-Event-ID replays that stream's later events only, to that session's principal only, on any replica, also after the replica that sent them died; beyond the buffer it says so instead of losing silently.",
-    partly: 'on the replica that sent the events; they are not stored yet',
   },
   'HTTP-19': {
     era: 'legacy',
@@ -174,11 +173,9 @@ export const PROTOCOL = {
   },
   'AGG-1': {
     text: 'The mesh claims tools, prompts, resources (listChanged, subscribe), completions and logging always and serves them itself, so that a late backend can still add to a legacy session; an item whose backend cannot do it gets an honest error; instructions come from configuration and the backends present; serverInfo is ours.',
-    partly: 'late backends join at the next restore',
   },
   'AGG-2': {
     text: 'Lists hold all pages of all backends; our cursors are opaque and authenticated; an empty-string cursor is valid; a bad one → -32602; nothing lost or doubled at page edges.',
-    partly: 'all pages; our own lists have one page',
   },
   'AGG-3': { text: 'Order is stable across calls, replicas and restores.' },
   'AGG-4': {
@@ -187,7 +184,6 @@ export const PROTOCOL = {
   },
   'AGG-5': {
     text: 'Resource URIs are routed by owner; conflicting ones are namespaced and mapped back in read, subscribe, templates, completion, links and embedded resources, updates. Templates match after exact URIs, in linear time.',
-    partly: 'routing by owner; no conflict is mapped yet',
   },
   'AGG-6': {
     text: 'A slow or dead backend costs its own items only, within a deadline; which are missing, and why, is visible.',
@@ -205,7 +201,7 @@ export const PROTOCOL = {
   },
   'AGG-10': {
     text: 'list_changed reaches each session whose visible list changed, once per burst, on whatever replica its stream is, and after a restore too; removals and emptied lists included; prompts, resources and templates as well as tools.',
-    deferred: 'list changes are not followed live yet',
+    partly: 'on the replica that serves the session; sidecars hold no lists yet',
   },
   'AGG-11': {
     era: 'legacy',
@@ -282,7 +278,6 @@ export const PROTOCOL = {
   },
   'RST-5': {
     text: 'Restored = the same (state inside a backend that was initialised afresh excepted, and said): negotiated version, client capabilities and info, level, subscriptions, names, order; prompts and resources as well as tools; server-to-client requests and list_changed work as before.',
-    partly: 'all but list_changed',
   },
   'RST-6': {
     text: 'The desired backends never shrink by failure; a recovered one rejoins with list_changed.',
@@ -500,7 +495,6 @@ export const FAULTS = {
   },
   S12: {
     text: "list_changed while the client's stream is on another replica → delivered once, to that session only; ordering per session; never broadcast on two streams (spec MUST NOT)",
-    deferred: 'list changes are not followed live yet',
   },
   S13: {
     text: 'one session over `sessionsPerPrincipal` (10 in the test); 10k initialize/s from one principal → the oldest idle one closed, 429 + Retry-After if none is idle; 429; eviction never hits a session with work in flight',
@@ -665,15 +659,13 @@ export const FAULTS = {
   },
   B12: {
     text: 'hostile `outputSchema`/`inputSchema` (`pattern` ReDoS, recursive/remote `$ref`, 5 MB, depth 10k) → passed through as data, never compiled/fetched; event-loop stall ≤100 ms',
-    deferred: 'backend health, limits and blocks are not complete yet',
+    partly: 'carried as data; a definition of 5 MB is over the message limit',
   },
   B13: {
     text: 'endless `nextCursor` → page cap 100 / 5,000 tools, then typed error (SDK leaves looping to caller)',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   B14: {
     text: 'same tool name from two backends; tool named like a mesh tool → deterministic namespacing; collision rejected, not shadowed',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   B15: {
     text: 'tool definition changes after list (rug pull) → digest change → audit + policy alert/quarantine; list_changed to the session',
@@ -685,7 +677,6 @@ export const FAULTS = {
   },
   B17: {
     text: 'backend sends `sampling/createMessage`, `roots/list`, `elicitation` → routed only to the owning session/stream, ids remapped, limits; else -32601',
-    partly: 'the connector gives it to the stream of the call, and a shared child gets -32601',
   },
   B20: {
     text: 'partial failure during restore → stored *desired* backend set unchanged',

@@ -1,5 +1,5 @@
-import type { Message } from '../../shared/json-rpc/message.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { Message } from '../../shared/json-rpc/message.ts';
 import { type Backend, BackendFault, type BackendHint, type BackendSession } from '../backend/backend.ts';
 import type { CredentialHeaders, CredentialStrategy } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -47,7 +47,9 @@ type LinkState =
   | { readonly kind: 'ended' };
 
 /** How a link ends. Only a terminal close of the session deletes anything at the backend. */
-export type LinkEnd = { readonly kind: 'disconnect' } | { readonly kind: 'terminate'; readonly caller: Caller | undefined };
+export type LinkEnd =
+  | { readonly kind: 'disconnect' }
+  | { readonly kind: 'terminate'; readonly caller: Caller | undefined };
 
 /**
  * One desired backend of a live session, and the backend session that serves it.
@@ -67,7 +69,11 @@ export class BackendLink {
     this.#options = options;
     // What cannot be resumed leaves no hint; in a restored session it has been there all the same.
     this.#had = options.hint !== undefined || (options.restored && !options.backend.resumable);
-    this.#state = this.#resume(options.hint) ?? { kind: 'closed', fault: undefined, since: options.clock.now() };
+    this.#state = this.#resume(options.hint) ?? {
+      kind: 'closed',
+      fault: undefined,
+      since: options.clock.now(),
+    };
   }
 
   /** The backend session, when there is one to use now. */
@@ -156,7 +162,10 @@ export class BackendLink {
 
   #resume(hint: BackendHint | undefined): LinkState | undefined {
     if (hint === undefined) return undefined;
-    const session = this.#options.backend.resume(hint, this.#events(() => session));
+    const session = this.#options.backend.resume(
+      hint,
+      this.#events(() => session),
+    );
     return session === undefined ? undefined : { kind: 'open', session };
   }
 
@@ -172,7 +181,8 @@ export class BackendLink {
       const session = await flight.session;
       // Ended meanwhile: `end` holds the flight and releases what it brought.
       if (this.#isOpening(flight)) this.#opened(session);
-      else if (this.session !== session) throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+      else if (this.session !== session)
+        throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
       return session;
     } catch (thrown) {
       const fault = asFault(thrown);
@@ -227,7 +237,9 @@ export class BackendLink {
 
   async #release(session: BackendSession, how: LinkEnd): Promise<void> {
     const credential = how.kind === 'terminate' ? await this.#farewell(how.caller) : undefined;
-    const ending = session.close(credential === undefined ? { terminate: false } : { terminate: true, credential });
+    const ending = session.close(
+      credential === undefined ? { terminate: false } : { terminate: true, credential },
+    );
     // It ends here in any case; whether the backend heard of it changes nothing.
     await ending.catch(ignore);
   }
@@ -263,5 +275,8 @@ function ignore(): void {}
 
 function asFault(thrown: unknown): BackendFault {
   if (thrown instanceof BackendFault) return thrown;
-  return new BackendFault('unauthorized', 'no credential could be obtained', { executed: 'no', cause: thrown });
+  return new BackendFault('unauthorized', 'no credential could be obtained', {
+    executed: 'no',
+    cause: thrown,
+  });
 }

@@ -109,7 +109,7 @@ export class BackendNotices {
     const { method = '' } = message.scanned;
     const kinds = CHANGES[method];
     if (kinds !== undefined) {
-      this.#options.listChanges.mark(session, link.name, kinds);
+      this.#options.listChanges.said(session, link.name, kinds);
       return;
     }
     switch (method) {

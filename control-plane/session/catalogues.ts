@@ -158,9 +158,7 @@ export class Catalogues {
     backend: string,
     visible: readonly string[],
   ): Promise<readonly string[]> {
-    const remembered = await this.#options.tables.routes(session, (table) =>
-      this.#routesFrom(session, table),
-    );
+    const remembered = await this.#tableOf(session);
     const seen = [...(this.#views.get(session)?.values() ?? [])].map((view) =>
       this.#catalogue(session, view),
     );
@@ -182,15 +180,32 @@ export class Catalogues {
     }
   }
 
-  /** Reads a list anew and tells whether the client would now see another one than it was last given. */
-  async changed(session: LiveSession, caller: Caller, kind: ListKind): Promise<boolean> {
+  /**
+   * Reads a list anew and tells whether the client would now see another one than it
+   * was last given. What another replica gave it is known by its names alone: there a
+   * change that a backend `said` counts as one.
+   */
+  async changed(
+    session: LiveSession,
+    caller: Caller,
+    { kind, said }: { kind: ListKind; said: boolean },
+  ): Promise<boolean> {
     const view = this.#view(session, caller);
     const served = view.served.get(kind);
-    if (served === undefined) return false;
+    const before = served === undefined ? await this.#givenElsewhere(session, kind) : undefined;
+    if (served === undefined && before === undefined) return false;
     await this.#refresh(session, caller, kind);
-    const version = this.#catalogue(session, view).version(kind);
+    const catalogue = this.#catalogue(session, view);
+    const version = catalogue.version(kind);
     view.served.set(kind, version);
-    return version !== served;
+    return before === undefined ? version !== served : said || !catalogue.namesAs(kind, before);
+  }
+
+  /** The table that the client was last given by another owner of the session, where it has such a list. */
+  async #givenElsewhere(session: LiveSession, kind: ListKind): Promise<Routes | undefined> {
+    if (session.epoch === 1 || session.body.table === undefined) return undefined;
+    const routes = await this.#tableOf(session);
+    return routes.unread(kind).length < session.body.desired.length ? routes : undefined;
   }
 
   /** The client relies on what it sees now, without having asked for a list: it is kept with the session. */
@@ -251,12 +266,12 @@ export class Catalogues {
     session: LiveSession,
     { kind, visible }: { kind: RouteKind; visible: string },
   ): Promise<Route | undefined> {
-    const routes = await this.#options.tables.routes(session, (table) => this.#routesFrom(session, table));
-    return routes.route(kind, visible);
+    return (await this.#tableOf(session)).route(kind, visible);
   }
 
-  #routesFrom(session: LiveSession, table: string | undefined): Routes {
-    return routesFrom(table, { backends: session.body.desired, naming: this.#naming(session) });
+  #tableOf(session: LiveSession): Promise<Routes> {
+    const options = { backends: session.body.desired, naming: this.#naming(session) };
+    return this.#options.tables.routes(session, (table) => routesFrom(table, options));
   }
 
   /** Reads what is not known to be current, all backends at once, each waited for only so long. */

@@ -17,7 +17,8 @@ const METHODS: Readonly<Record<ListKind, string>> = {
 };
 
 interface Burst {
-  readonly kinds: Set<ListKind>;
+  /** Whether a backend said that they changed, or they only may have. */
+  readonly kinds: Map<ListKind, boolean>;
   readonly since: number;
   cancel: () => void;
 }
@@ -42,6 +43,12 @@ export class ListChanges {
     this.#options = options;
   }
 
+  /** This backend says that these lists have changed. */
+  said(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
+    this.#options.catalogues.stale(session, backend, kinds);
+    this.#look(session, kinds, true);
+  }
+
   /** Lists of this backend may have changed. */
   mark(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
     this.#options.catalogues.stale(session, backend, kinds);
@@ -50,10 +57,14 @@ export class ListChanges {
 
   /** What is known of these lists may be other than what the client was given. */
   look(session: LiveSession, kinds: readonly ListKind[]): void {
+    this.#look(session, kinds, false);
+  }
+
+  #look(session: LiveSession, kinds: readonly ListKind[], said: boolean): void {
     const { clock } = this.#options;
     const now = clock.now();
-    const burst = this.#bursts.get(session) ?? { kinds: new Set(), since: now, cancel: () => {} };
-    for (const kind of kinds) burst.kinds.add(kind);
+    const burst = this.#bursts.get(session) ?? { kinds: new Map(), since: now, cancel: () => {} };
+    for (const kind of kinds) burst.kinds.set(kind, said || burst.kinds.get(kind) === true);
     burst.cancel();
     const wait = Math.max(0, Math.min(QUIET_MS, burst.since + AT_MOST_MS - now));
     burst.cancel = clock.after(wait, () => {
@@ -69,13 +80,13 @@ export class ListChanges {
     this.#bursts.delete(session);
   }
 
-  async #announce(session: LiveSession, kinds: ReadonlySet<ListKind>): Promise<void> {
+  async #announce(session: LiveSession, kinds: ReadonlyMap<ListKind, boolean>): Promise<void> {
     const { catalogues, listening } = this.#options;
     const caller = listening.reader(session)?.caller;
     if (caller === undefined) return;
     const changed = await Promise.all(
-      [...kinds].map(async (kind) =>
-        (await catalogues.changed(session, caller, kind)) ? [METHODS[kind]] : [],
+      [...kinds].map(async ([kind, said]) =>
+        (await catalogues.changed(session, caller, { kind, said })) ? [METHODS[kind]] : [],
       ),
     );
     const stream = listening.reader(session)?.stream;

@@ -103,7 +103,9 @@ function open(key: Uint8Array, sealed: string): string | undefined {
     .setAAD(Buffer.from(header, 'ascii'))
     .setAuthTag(tagBytes);
   try {
-    return Buffer.concat([decipher.update(Buffer.from(text, 'base64url')), decipher.final()]).toString('utf8');
+    return Buffer.concat([decipher.update(Buffer.from(text, 'base64url')), decipher.final()]).toString(
+      'utf8',
+    );
   } catch {
     return undefined;
   }
@@ -116,7 +118,8 @@ function readHeader(sealed: string): Header | undefined {
     const header: unknown = JSON.parse(Buffer.from(sealed.slice(0, end), 'base64url').toString('utf8'));
     if (typeof header !== 'object' || header === null) return undefined;
     const { alg, enc, kid, name } = header as Record<string, unknown>;
-    if (alg !== 'dir' || enc !== 'A256GCM' || typeof kid !== 'string' || typeof name !== 'string') return undefined;
+    if (alg !== 'dir' || enc !== 'A256GCM' || typeof kid !== 'string' || typeof name !== 'string')
+      return undefined;
     return { kid, name };
   } catch {
     return undefined;
@@ -137,7 +140,10 @@ export function openBytes(key: Uint8Array, sealed: Buffer, context: string): Buf
     .setAAD(Buffer.from(context))
     .setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES)), decipher.final()]);
+    return Buffer.concat([
+      decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES)),
+      decipher.final(),
+    ]);
   } catch {
     return undefined;
   }

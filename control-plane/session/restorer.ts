@@ -3,8 +3,8 @@ import type { Caller } from '../identity/caller.ts';
 import type { RecordKey, SessionRecord, UpdateOutcome } from '../store/session-store.ts';
 import { LiveSession, retrying, type SessionEnvironment } from './live-session.ts';
 import type { RecordNames } from './record-names.ts';
-import { parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
 import type { SessionId } from './session-id.ts';
+import { parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
 
 const CLAIM_ATTEMPTS = 3;
 
@@ -40,7 +40,10 @@ export class Restorer {
       const asked = this.#env.clock.now();
       const outcome = await this.#claim(id, opened);
       if (outcome.kind === 'ok') {
-        const session = this.#build(caller, id, { ...opened, record: { ...opened.record, header: outcome.header } });
+        const session = this.#build(caller, id, {
+          ...opened,
+          record: { ...opened.record, header: outcome.header },
+        });
         session.claimed(outcome.header, asked);
         return session;
       }
@@ -109,5 +112,7 @@ export class Restorer {
 }
 
 function busy(): MeshError {
-  return new MeshError('session_busy', 'Another replica has just taken this session over.', { retryAfterMs: 1_000 });
+  return new MeshError('session_busy', 'Another replica has just taken this session over.', {
+    retryAfterMs: 1_000,
+  });
 }

@@ -53,7 +53,11 @@ export class RoutingTables {
     const { table } = session.body;
     const known = this.#routes.get(session);
     if (known !== undefined && known.table === table) return known.routes;
-    const routes = this.#read(table).then(from, () => from(undefined));
+    const routes = this.#read(table).then(from, () => {
+      // Without the store now; the next name that is asked for tries again.
+      this.#routes.delete(session);
+      return from(undefined);
+    });
     this.#routes.set(session, { table, routes });
     return routes;
   }
