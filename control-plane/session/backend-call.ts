@@ -155,6 +155,12 @@ async function confirm(session: LiveSession): Promise<void> {
   if (session.state === 'fenced') throw moved();
   if (session.state !== 'live')
     throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+  // The store's word is older than the lease by now: it says who had the session, not who has it.
+  if (!session.leaseValid) {
+    throw new MeshError('store_unavailable', 'The session store answers too slowly.', {
+      retryAfterMs: 1_000,
+    });
+  }
 }
 
 /** Another replica has taken the session over before the request was sent. */
