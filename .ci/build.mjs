@@ -25,6 +25,7 @@ const PROGRAMS = {
   'guard.js': 'control-plane/cli/guard/main.ts',
   'control-plane.js': 'control-plane/main.ts',
   'sidecar.js': 'sidecar/main.ts',
+  'connect.js': 'sidecar/connect/main.ts',
 };
 const SOURCES = ['control-plane', 'shared', 'sidecar', '.ci', 'package-lock.json'];
 

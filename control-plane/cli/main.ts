@@ -8,7 +8,7 @@ import type { UpOptions } from './plan.ts';
 import { up } from './up.ts';
 
 /**
- * The `outrigger` command, but for `control-plane` and `sidecar`: those start
+ * The `outrigger` command, but for `control-plane`, `sidecar` and `connect`: those start
  * without it (the launcher beside it becomes them), and are described here only.
  */
 
@@ -76,6 +76,15 @@ withLogging(
     .option('--listen <host:port>', 'the address of MCP (else 127.0.0.1:4280)')
     .option('--ops <host:port>', 'the address of health and metrics (else 127.0.0.1:4281)')
     .option('--allow-non-loopback', 'listen where other machines can reach it'),
+);
+
+withLogging(
+  outrigger
+    .command('connect')
+    .description('connect an agent that speaks stdio: messages on standard input and output, one a line')
+    .option('--url <url>', 'the sidecar (else $OUTRIGGER_URL, else http://127.0.0.1:4280/mcp), or unix:/path')
+    .option('--token-file <file>', 'where the token is (else $OUTRIGGER_TOKEN, $OUTRIGGER_TOKEN_FILE)')
+    .option('--allow-non-loopback', 'reach a sidecar on another machine, in clear text'),
 );
 
 outrigger

@@ -31,7 +31,7 @@ const HOMES: readonly Home[] = [
   },
   {
     packages: /^node:(http|https|http2)$/,
-    at: /^sidecar\/(http|ops)\/|^control-plane\/(ops|injector)\//,
+    at: /^sidecar\/(http|ops|connect)\/|^control-plane\/(ops|injector)\//,
   },
 ];
 
