@@ -39,7 +39,11 @@ export interface RedisStoreSettings {
   readonly tls?: RedisTls;
   /** `replicated`: a write is a success only when `waitReplicas` replicas have it, and the server must not evict. */
   readonly durability?: 'local' | 'replicated';
-  /** Default 1. */
+  /**
+   * Default 1. An acknowledged write survives a failover if the promoted server
+   * had it: to lose none whichever it is, ask for as many as there are replicas
+   * (and accept that writes wait while one of them is away).
+   */
   readonly waitReplicas?: number;
   /** The longest that any operation waits for Redis. Default 500. */
   readonly commandTimeoutMs?: number;

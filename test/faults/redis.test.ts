@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { StoreAlarm } from '../../control-plane/store/hooks.ts';
 import { openStore } from '../../control-plane/store/open.ts';
@@ -9,10 +11,13 @@ import type { RedisStoreSettings } from '../../control-plane/store/settings.ts';
 import type { Logger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
+import { fakeTimeLibrary } from '../support/redis-binaries.ts';
 import { eventually, freshKey, freshPrincipal, freshWriteId, newRecord, refusal } from '../support/stores.ts';
 import { startProxy } from '../support/tcp-proxy.ts';
 
 /** The faults of one Redis server, made for real, as the session store meets them. */
+
+const REPLICA = join(import.meta.dirname, '..', 'support', 'skewed-replica.ts');
 
 type Opened = SessionStore & {
   readonly alarms: StoreAlarm[];
@@ -443,6 +448,36 @@ describe('faults of Redis', function () {
       expect(store.alarms.map(({ kind }) => kind)).to.deep.equal(['store_flushed']);
       expect(store.ready).to.equal(true);
       await made(store);
+    },
+  );
+
+  it(
+    verifies('R15', 'RST-8')('a replica ten minutes off changes no session, and raises an alarm'),
+    async () => {
+      const library = await fakeTimeLibrary();
+      await using server = await startRedis();
+      await using store = await open({ url: server.url });
+      for (const offset of ['+10m', '-10m']) {
+        const env = {
+          ...process.env,
+          LD_PRELOAD: library,
+          FAKETIME: offset,
+          FAKETIME_DONT_FAKE_MONOTONIC: '1',
+        };
+        const { stdout } = await promisify(execFile)(
+          process.execPath,
+          ['--import', 'tsx', REPLICA, server.url],
+          { env },
+        );
+        const { clock, alarms, lasting, brief, touched } = JSON.parse(stdout);
+        const now = await store.now();
+        expect(Math.abs(clock - now), 'the clock really is off').to.be.above(590_000);
+        expect(alarms.map(({ kind }: StoreAlarm) => kind)).to.deep.equal(['clock_skew']);
+        expect(touched.header.idleExpiresAt).to.be.within(now + 30_000, now + 60_000);
+        expect((await store.load(lasting))?.header).to.deep.equal(touched.header);
+        await sleep(100);
+        expect(await store.load(brief)).to.equal(null);
+      }
     },
   );
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { access, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -72,18 +72,19 @@ async function works({ server, cli, env }: RedisBinaries): Promise<boolean> {
   }
 }
 
-/** Needs no root: packages are unpacked into a folder, never installed. */
 async function fetchPackages(): Promise<RedisBinaries | undefined> {
-  await mkdir(CACHE, { recursive: true });
-  const work = await mkdtemp(join(CACHE, 'fetch-'));
+  const { stdout } = await run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
+  const libraries = [...stdout.matchAll(/Depends: ((?:lib|lua)\S+)/g)].map((match) => match[1] ?? '');
+  const needed = libraries.filter((name) => !name.startsWith('libc6'));
+  await unpack(['redis-server', 'redis-tools', ...needed], ROOT);
+  return ofFolder(ROOT);
+}
+
+/** Downloads packages and unpacks them into a folder. Needs no root, and installs nothing. */
+async function unpack(packages: readonly string[], folder: string): Promise<void> {
+  await mkdir(dirname(folder), { recursive: true });
+  const work = await mkdtemp(`${folder}-`);
   try {
-    const { stdout } = await run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
-    const libraries = [...stdout.matchAll(/Depends: ((?:lib|lua)\S+)/g)].map((match) => match[1] ?? '');
-    const packages = [
-      'redis-server',
-      'redis-tools',
-      ...libraries.filter((name) => !name.startsWith('libc6')),
-    ];
     const download = () => run('apt-get', ['download', ...packages], { cwd: work, timeout: 120_000 });
     await download().catch(async () => {
       await run('apt-get', ['update'], { timeout: 120_000 });
@@ -94,13 +95,29 @@ async function fetchPackages(): Promise<RedisBinaries | undefined> {
       if (file.endsWith('.deb'))
         await run('dpkg-deb', ['-x', join(work, file), unpacked], { timeout: 30_000 });
     }
-    if ((await ofFolder(unpacked)) === undefined) return undefined;
     // Another test run may have been faster: then its folder is as good.
-    await rename(unpacked, ROOT).catch(() => {});
-    return await ofFolder(ROOT);
+    await rename(unpacked, folder).catch(() => {});
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** The library that gives a process another clock, for LD_PRELOAD. Rejects with one sentence. */
+export async function fakeTimeLibrary(): Promise<string> {
+  const folder = join(CACHE, 'faketime');
+  const find = async () => {
+    const files = await readdir(folder, { recursive: true }).catch(() => []);
+    const library = files.find((file) => file.endsWith('/libfaketime.so.1'));
+    return library === undefined ? undefined : join(folder, library);
+  };
+  const cached = await find();
+  if (cached !== undefined) return cached;
+  console.log(`libfaketime is not there: fetching it from this system's packages into ${folder}`);
+  await unpack(['libfaketime'], folder).catch(() => {});
+  const fetched = await find();
+  if (fetched === undefined)
+    throw new Error('This test needs libfaketime: make apt-get download libfaketime work.');
+  return fetched;
 }
 
 async function install(): Promise<RedisBinaries | undefined> {

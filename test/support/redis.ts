@@ -23,8 +23,6 @@ export interface RedisOptions {
   readonly maxmemoryPolicy?: string;
   /** Further settings of redis.conf, by name. */
   readonly config?: Readonly<Record<string, string | number>>;
-  /** Further environment of the process. */
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RedisServer {
@@ -174,8 +172,7 @@ class Server implements RedisServer {
 
   async restart(): Promise<void> {
     const args = this.#sentinel === undefined ? [await this.#config()] : [await this.#config(), '--sentinel'];
-    const env = { ...this.#binaries.env, ...this.#options.env };
-    const child = spawn(this.#binaries.server, args, { env, stdio: 'ignore' });
+    const child = spawn(this.#binaries.server, args, { env: this.#binaries.env, stdio: 'ignore' });
     this.#child = child;
     living.add(child);
     child.once('exit', () => {
