@@ -2,6 +2,7 @@ import { systemClock } from '../shared/clock.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
+import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { createStrategy } from './credentials/create.ts';
 import { createVerifier } from './identity/verifier.ts';
@@ -47,6 +48,7 @@ export async function startControlPlane(settings: Settings, program: Program): P
     backends: settings.backends,
     messageBytes: settings.limits.messageBytes,
     stdioChildren: settings.limits.stdioChildren,
+    tokenGraceMs: settings.identity.tokenGraceMs,
     stateFolder: settings.stateFolder,
     log,
   });
@@ -68,6 +70,7 @@ export async function startControlPlane(settings: Settings, program: Program): P
     await mesh.drain(settings.limits.drainMs);
   });
   countStreams(metrics, mesh, sessions);
+  showBackends(metrics, registry);
   health.started();
   log.info('replica ready', {
     event: 'ready',
@@ -180,4 +183,17 @@ function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane
   collect(metrics.sessions, () => sessions.manager.size);
   collect(metrics.meshStreams, () => mesh.streams().length);
   collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
+}
+
+/** One line for each backend and state: 1 for the state it is in. */
+function showBackends({ backendState }: Metrics, registry: BackendRegistry): void {
+  Object.assign(backendState, {
+    collect() {
+      for (const backend of registry.names) {
+        const health = registry.health(backend);
+        for (const state of HEALTH_STATES)
+          backendState.set({ backend, state }, health?.state === state ? 1 : 0);
+      }
+    },
+  });
 }

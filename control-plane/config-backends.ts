@@ -25,6 +25,7 @@ export function resolveBackends(file: ConfigFile, context: ConfigContext): Backe
       name,
       credential: resolveCredential(path, entry, context),
       timeouts: resolveTimeouts(entry, file.limits),
+      limits: entry.limits,
       replaySafe: new Set(
         Object.entries(entry.tools).flatMap(([tool, { replay }]) => (replay === 'safe' ? [tool] : [])),
       ),
@@ -105,10 +106,17 @@ function resolveHttp(
   path: Path,
   entry: HttpEntry,
   context: ConfigContext,
-): Pick<HttpBackendSettings, 'kind' | 'url' | 'headers'> {
+): Pick<HttpBackendSettings, 'kind' | 'url' | 'headers' | 'ca' | 'breaker'> {
   checkBackendUrl([...path, 'url'], entry.url, context);
   for (const value of Object.values(entry.headers)) conceal(value.replace(/^\S+\s+/, ''));
-  return { kind: entry.type === 'sse' ? 'sse' : 'http', url: entry.url, headers: entry.headers };
+  const { url, headers, tls, breaker } = entry;
+  return {
+    kind: entry.type === 'sse' ? 'sse' : 'http',
+    url,
+    headers,
+    ca: tls.ca === undefined ? undefined : context.file([...path, 'tls', 'ca'], tls.ca),
+    breaker: { failures: breaker.failures, openMs: breaker.open },
+  };
 }
 
 function checkBackendUrl(path: Path, written: string, context: ConfigContext): void {

@@ -101,6 +101,13 @@ const backendCommon = {
     }),
     {},
   ),
+  limits: v.optional(
+    section({
+      concurrency: v.optional(count({ min: 1, max: 4096 }), 64),
+      queue: v.optional(count({ min: 0 }), 1024),
+    }),
+    {},
+  ),
   tools: v.optional(table(section({ replay: v.optional(oneOf(['never', 'safe']), 'never') })), {}),
   onStateLoss: v.optional(oneOf(['continue', 'error']), 'continue'),
 };
@@ -109,6 +116,15 @@ export const HttpEntry = section({
   url: httpUrl(),
   type: v.optional(oneOf(['http', 'streamable-http', 'sse']), 'http'),
   headers: v.optional(v.record(headerName(), HeaderValue, 'expected a group of keys'), {}),
+  /** A PEM file of the authorities that vouch for it, instead of the public ones. */
+  tls: v.optional(section({ ca: v.optional(text()) }), {}),
+  breaker: v.optional(
+    section({
+      failures: v.optional(count({ min: 1 }), 5),
+      open: v.optional(duration({ min: '100ms' }), '30s'),
+    }),
+    {},
+  ),
   ...backendCommon,
 });
 

@@ -85,6 +85,7 @@ interface BackendCommon {
   readonly name: string;
   readonly credential: CredentialSettings;
   readonly timeouts: BackendTimeouts;
+  readonly limits: BackendLimits;
   /** The backend's own names of tools that may be called again when the outcome of a call is unknown. */
   readonly replaySafe: ReadonlySet<string>;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
@@ -97,6 +98,10 @@ export interface HttpBackendSettings extends BackendCommon {
   readonly url: string;
   /** Sent with every request, the same for every caller. */
   readonly headers: Readonly<Record<string, string>>;
+  /** PEM: the authorities that vouch for it, instead of those that Node trusts. */
+  readonly ca: string | undefined;
+  /** After so many failures to reach it, it is left alone for so long. */
+  readonly breaker: { readonly failures: number; readonly openMs: number };
 }
 
 export interface StdioBackendSettings extends BackendCommon {
@@ -123,6 +128,14 @@ export interface BackendTimeouts {
   readonly requestMs: number;
   /** For requests that wait for a person. */
   readonly humanPacedMs: number;
+}
+
+/** Of one backend in one replica. */
+export interface BackendLimits {
+  /** Calls under way at once. */
+  readonly concurrency: number;
+  /** Calls that may wait for their turn; more are refused. */
+  readonly queue: number;
 }
 
 export interface VirtualServerSettings {

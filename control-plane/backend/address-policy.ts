@@ -1,4 +1,4 @@
-import { type LookupAllOptions, type LookupOptions, lookup } from 'node:dns';
+import { type LookupAddress, type LookupAllOptions, type LookupOptions, lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 
@@ -28,9 +28,27 @@ export function isForbiddenAddress(address: string): boolean {
   return family === 0 || FORBIDDEN.check(bare, family === 4 ? 'ipv4' : 'ipv6');
 }
 
+export interface ConnectorOptions {
+  readonly connectTimeoutMs: number;
+  /** PEM: the authorities that may vouch for the backend, instead of those that Node trusts. */
+  readonly ca?: string | undefined;
+  /** Finds all addresses of a name; the system's resolver unless said. */
+  readonly lookup?: LookupAll;
+}
+
+type LookupAll = (
+  hostname: string,
+  options: LookupAllOptions,
+  callback: (error: NodeJS.ErrnoException | null, found: LookupAddress[]) => void,
+) => void;
+
 /** Opens connections for undici to addresses that the policy allows, and fails with `EADDRNOTALLOWED` otherwise. */
-export function guardedConnector(options: { readonly connectTimeoutMs: number }): buildConnector.connector {
-  const connect = buildConnector({ timeout: options.connectTimeoutMs, lookup: guardedLookup });
+export function guardedConnector(options: ConnectorOptions): buildConnector.connector {
+  const connect = buildConnector({
+    timeout: options.connectTimeoutMs,
+    lookup: guarded(options.lookup ?? lookup),
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
   return (target, callback) => {
     // An address needs no lookup, so it would never meet the one below.
     if (isIP(target.hostname) !== 0 && isForbiddenAddress(target.hostname)) {
@@ -41,16 +59,19 @@ export function guardedConnector(options: { readonly connectTimeoutMs: number })
   };
 }
 
-const guardedLookup: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, allAddresses(options), (error, found) => {
-    if (error !== null) return callback(error, '', 0);
-    const allowed = found.filter(({ address }) => !isForbiddenAddress(address));
-    const [first] = allowed;
-    if (first === undefined) return callback(notAllowed(), '', 0);
-    if (options.all === true) return callback(null, allowed);
-    callback(null, first.address, first.family);
-  });
-};
+/** Leaves of a name's addresses those that may be connected to; Node connects to one of what is left and asks nobody again. */
+function guarded(find: LookupAll): LookupFunction {
+  return (hostname, options, callback) => {
+    find(hostname, allAddresses(options), (error, found) => {
+      if (error !== null) return callback(error, '', 0);
+      const allowed = found.filter(({ address }) => !isForbiddenAddress(address));
+      const [first] = allowed;
+      if (first === undefined) return callback(notAllowed(), '', 0);
+      if (options.all === true) return callback(null, allowed);
+      callback(null, first.address, first.family);
+    });
+  };
+}
 
 function allAddresses(options: LookupOptions): LookupAllOptions {
   return { ...options, all: true };

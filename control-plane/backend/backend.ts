@@ -21,9 +21,9 @@ export interface BackendFacts {
 }
 
 export type BackendFaultKind =
-  /** Refused connection, DNS, TLS, a child that does not start. */
+  /** Refused connection, DNS, TLS, a child that does not start; or it failed so often that it is not asked now. */
   | 'unreachable'
-  /** 404 for our session, 400 confirmed by a second one to a ping, a child that is gone. */
+  /** 404 for our session, 400 confirmed by a second one to a ping, a child or a session's only stream that is gone. */
   | 'session_lost'
   /** 401. */
   | 'unauthorized'
@@ -67,7 +67,10 @@ export class BackendFault extends Error {
 export interface BackendEvents {
   /** A notification, or a request to the client, from the listening stream or a stdio child. */
   message(message: Message): void;
-  /** The backend session is gone for good (its child exited). Called at most once, never after `close`. */
+  /**
+   * The backend session is gone for good: its child exited, or its only stream ended, or may not be held any longer;
+   * calls under way are still answered then. Called at most once, never after `close`.
+   */
   lost(fault: BackendFault): void;
 }
 
@@ -78,6 +81,8 @@ export interface OpenOptions {
   readonly events: BackendEvents;
   /** Bounds the handshake. */
   readonly timeoutMs: number;
+  /** How long from now the caller may be acted for, in milliseconds; Infinity for one whose life has no end. */
+  readonly lifeMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -119,7 +124,7 @@ export interface ListenOptions {
  */
 export interface BackendSession {
   readonly facts: BackendFacts;
-  /** What to store; undefined where nothing can be resumed (stdio). */
+  /** What to store; undefined where nothing can be resumed (stdio, HTTP+SSE). */
   readonly hint: BackendHint | undefined;
   /** A digest that is the same for the same backend session and no other; binds server-to-client requests to it. */
   readonly fingerprint: string;
@@ -134,7 +139,7 @@ export interface BackendSession {
   /**
    * Opens the listening stream and keeps it, resumed with back-off, until the signal. Resolves `unsupported` when the
    * backend has none (404, 405, 204, or another refusal that speaks neither of the session nor of the caller). A stdio
-   * child is always heard: there it only waits.
+   * child, and a session over HTTP+SSE, is always heard: there it only waits.
    */
   listen(options: ListenOptions): Promise<'closed' | 'unsupported'>;
   /** Ends it here. `terminate` also deletes it at the backend, bounded in time; without it the backend is told nothing. */

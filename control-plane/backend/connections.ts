@@ -1,19 +1,15 @@
 import { type Dispatcher, Pool } from 'undici';
-import { guardedConnector } from './address-policy.ts';
+import { type ConnectorOptions, guardedConnector } from './address-policy.ts';
+import type { SlotLimits } from './call-slots.ts';
 
-export interface ConnectionLimits {
-  /** Connections that calls may use at once. */
-  readonly calls: number;
-  /** Calls that may wait for one of them; more are refused as `busy`. */
-  readonly waiting: number;
+export interface ConnectionOptions extends ConnectorOptions, SlotLimits {
   /** Streams opened by GET at once. */
   readonly streams: number;
-  readonly connectTimeoutMs: number;
 }
 
-const DEFAULT_LIMITS: ConnectionLimits = {
-  calls: 64,
-  waiting: 1024,
+const DEFAULTS: ConnectionOptions = {
+  concurrency: 64,
+  queue: 1024,
   streams: 8192,
   connectTimeoutMs: 5_000,
 };
@@ -30,23 +26,24 @@ export class Connections {
   readonly #calls: Pool;
   readonly #messages: Pool;
   readonly #streams: Pool;
-  readonly #limits: ConnectionLimits;
+  readonly limits: ConnectionOptions;
   #openCalls = 0;
   #openStreams = 0;
 
-  constructor(origin: string, limits: ConnectionLimits = DEFAULT_LIMITS) {
-    this.#limits = limits;
-    const connect = guardedConnector(limits);
+  constructor(origin: string, options: Partial<ConnectionOptions> = {}) {
+    this.limits = { ...DEFAULTS, ...options };
+    const { concurrency, streams } = this.limits;
+    const connect = guardedConnector(this.limits);
     // Deadlines are ours: undici's would cut a quiet stream.
     const common: Pool.Options = { connect, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
-    this.#calls = new Pool(origin, { ...common, connections: limits.calls });
+    this.#calls = new Pool(origin, { ...common, connections: concurrency });
     this.#messages = new Pool(origin, { ...common, connections: MESSAGE_CONNECTIONS });
-    this.#streams = new Pool(origin, { ...common, connections: limits.streams });
+    this.#streams = new Pool(origin, { ...common, connections: streams });
   }
 
   /** Starts a call, to be ended with `callEnded`. False: no more may wait, nothing was started. */
   call(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (this.#openCalls >= this.#limits.calls + this.#limits.waiting) return false;
+    if (this.#openCalls >= this.limits.concurrency + this.limits.queue) return false;
     this.#openCalls += 1;
     this.#calls.dispatch(options, handler);
     return true;
@@ -62,7 +59,7 @@ export class Connections {
 
   /** Opens a stream, to be ended with `streamEnded`. False: there are too many, nothing was started. */
   stream(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (this.#openStreams >= this.#limits.streams) return false;
+    if (this.#openStreams >= this.limits.streams) return false;
     this.#openStreams += 1;
     this.#streams.dispatch(options, handler);
     return true;

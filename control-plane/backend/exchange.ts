@@ -22,6 +22,8 @@ export interface ExchangeSink {
   /** The id of the last event, and the reconnection time that the backend asked for. */
   eventId?(id: string): void;
   retry?(ms: number): void;
+  /** An event of another type than `message`, which Streamable HTTP does not have. */
+  named?(event: string, data: Buffer): void;
   /** An event that is no JSON-RPC message; without this method it ends the exchange as failed. */
   garbage?(): void;
   /** At most once, and nothing after it; not after `abort`. */
@@ -41,6 +43,8 @@ export interface ExchangeOptions {
   readonly sink: ExchangeSink;
   readonly limits: ExchangeLimits;
   readonly deadlines: Deadlines;
+  /** What a success says in its body is of no interest: it is `accepted`. */
+  readonly ignoresBody?: boolean;
   /** Its connection is free again, or was never used. Exactly once. */
   readonly released: () => void;
 }
@@ -60,6 +64,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
   readonly #sink: ExchangeSink;
   readonly #limits: ExchangeLimits;
   readonly #deadlines: Deadlines;
+  readonly #ignoresBody: boolean;
   readonly #released: () => void;
   #mode: Mode = 'head';
   #controller: Dispatcher.DispatchController | undefined;
@@ -77,6 +82,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
     this.#sink = options.sink;
     this.#limits = options.limits;
     this.#deadlines = options.deadlines;
+    this.#ignoresBody = options.ignoresBody === true;
     this.#released = options.released;
   }
 
@@ -87,9 +93,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
     this.#controller?.abort(new BackendFault('aborted', 'The exchange was ended here.'));
   }
 
-  /** The answer is there: a well-behaved stream ends now, and its connection can be used again. Another is cut soon. */
+  /** The answer is there: a well-behaved exchange ends now, and its connection can be used again. Another is cut soon. */
   drain(): void {
-    if (this.#mode !== 'events') return;
+    if (this.#mode === 'over' || (this.#mode !== 'events' && !this.#ignoresBody)) return;
     this.#drainFrom = this.#received;
     this.#watch(DRAIN_MS);
   }
@@ -135,7 +141,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
         else this.#endRefused();
         return;
       case 'accepted':
-        if (this.#received > DRAIN_BYTES) this.#failTooLong();
+        if (this.#received > DRAIN_BYTES) this.#endAccepted();
         return;
       default:
         return;
@@ -151,7 +157,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
       case 'refusal':
         return this.#endRefused();
       case 'accepted':
-        return this.#end({ kind: 'accepted', status: this.#status });
+        return this.#endAccepted();
       default:
         return this.#close();
     }
@@ -163,7 +169,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
 
   #open(status: number, headers: IncomingHttpHeaders): void {
     const type = essence(headers['content-type']);
-    if (type === 'application/json') this.#mode = 'json';
+    if (this.#ignoresBody) this.#mode = 'accepted';
+    else if (type === 'application/json') this.#mode = 'json';
     else if (type === 'text/event-stream') {
       this.#mode = 'events';
       const maxEventBytes = this.#limits.messageBytes;
@@ -197,8 +204,12 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
   #take({ event, data }: SseEvent): void {
     if (this.#mode !== 'events') return;
     if (this.#events !== undefined) this.#place(this.#events);
-    // An event without data says where to go on from; other types of events are not of this protocol.
-    if (data.length === 0 || event !== 'message') return;
+    if (event !== 'message') {
+      this.#sink.named?.(event, data);
+      return;
+    }
+    // An event without data says where to go on from.
+    if (data.length === 0) return;
     const message = scan(data);
     if (message !== undefined) this.#sink.message(message);
     else if (this.#sink.garbage !== undefined) this.#sink.garbage();
@@ -236,12 +247,18 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
     this.#end({ kind: 'answered', as: 'json' });
   }
 
+  #endAccepted(): void {
+    const controller = this.#received > DRAIN_BYTES ? this.#controller : undefined;
+    this.#end({ kind: 'accepted', status: this.#status });
+    controller?.abort(uninteresting());
+  }
+
   #endRefused(): void {
     const { status, headers } = this.#refusal ?? { status: this.#status, headers: {} };
     const refusal: Refusal = { status, headers, body: this.#body() };
     const controller = this.#received > REFUSAL_BYTES ? this.#controller : undefined;
     this.#end({ kind: 'refused', refusal });
-    controller?.abort(new BackendFault('aborted', 'The rest of the refusal is of no interest.'));
+    controller?.abort(uninteresting());
   }
 
   #fail(fault: BackendFault): void {
@@ -284,6 +301,10 @@ function garbage(status: number): BackendFault {
   return new BackendFault('protocol', 'The backend answered with something that is no JSON-RPC message.', {
     status,
   });
+}
+
+function uninteresting(): BackendFault {
+  return new BackendFault('aborted', 'The rest of the answer is of no interest.');
 }
 
 /** The media type without its parameters (RFC 9110, section 8.3.1). */

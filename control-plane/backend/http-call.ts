@@ -14,6 +14,8 @@ export interface CallPort {
   resume(call: HttpCall, lastEventId: string): Exchange;
   /** What a refusal of this call's request means, after the confirmation that a 400 needs. */
   faultOf(refusal: Refusal, call: BackendCall): Promise<BackendFault>;
+  /** The backend began to answer. */
+  heard(call: HttpCall): void;
   /** The call is over. */
   settled(call: HttpCall, fault: BackendFault | undefined): void;
   /** The call is given up although the backend may still work on it. */
@@ -64,6 +66,7 @@ export class HttpCall extends PendingCall implements ExchangeSink {
   }
 
   opened(headers: IncomingHttpHeaders): void {
+    this.#port.heard(this);
     this.#onHead?.(headers);
     this.#onHead = undefined;
   }

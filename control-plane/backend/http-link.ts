@@ -15,6 +15,8 @@ export interface HttpLinkOptions {
   readonly connections: Connections;
   readonly deadlines: Deadlines;
   readonly health: HealthRecord;
+  /** POSTs are only taken; what they are answered with comes on a stream (HTTP+SSE of 2024-11-05). */
+  readonly postsAreTaken?: boolean;
 }
 
 /** What each request says of the backend session it belongs to. */
@@ -26,7 +28,7 @@ export interface SessionHeaders {
 const ACCEPT_BOTH = 'application/json, text/event-stream';
 const ACCEPT_EVENTS = 'text/event-stream';
 
-/** The requests of Streamable HTTP to one backend, each under the credential it is given. */
+/** The requests to one HTTP backend, each under the credential it is given. */
 export class HttpLink {
   readonly backend: string;
   readonly deadlines: Deadlines;
@@ -36,6 +38,7 @@ export class HttpLink {
   readonly #configured: readonly (readonly [string, string])[];
   readonly #callLimits: ExchangeLimits;
   readonly #listenLimits: ExchangeLimits;
+  readonly #postsAreTaken: boolean;
 
   constructor(options: HttpLinkOptions) {
     this.backend = options.backend;
@@ -45,6 +48,7 @@ export class HttpLink {
     this.#connections = options.connections;
     this.#configured = Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]);
     this.#callLimits = options.limits;
+    this.#postsAreTaken = options.postsAreTaken === true;
     this.#listenLimits = { ...options.limits, totalBytes: Number.POSITIVE_INFINITY };
   }
 
@@ -60,9 +64,9 @@ export class HttpLink {
 
   /** A POST that expects an answer. Throws BackendFault `busy`. */
   call(request: LinkRequest & { readonly body: Buffer; readonly sink: ExchangeSink }): Exchange {
-    const exchange = this.#exchange(request.sink, this.#callLimits, this.#connections.callEnded);
-    const headers = this.#headers(request);
-    const options = { path: this.#path, method: 'POST', headers, body: request.body };
+    const exchange = this.#posting(request.sink, this.#connections.callEnded);
+    const { path = this.#path, body } = request;
+    const options = { path, method: 'POST', headers: this.#headers(request), body };
     if (!this.#connections.call(options, exchange)) throw busy('calls');
     return exchange;
   }
@@ -70,7 +74,9 @@ export class HttpLink {
   /** A GET that opens a stream. Throws BackendFault `busy`. */
   stream(request: LinkRequest & { readonly sink: ExchangeSink; readonly endless: boolean }): Exchange {
     const limits = request.endless ? this.#listenLimits : this.#callLimits;
-    const exchange = this.#exchange(request.sink, limits, this.#connections.streamEnded);
+    const { sink } = request;
+    const { deadlines } = this;
+    const exchange = new Exchange({ sink, limits, deadlines, released: this.#connections.streamEnded });
     const options = { path: this.#path, method: 'GET', headers: this.#headers(request) };
     if (!this.#connections.stream(options, exchange)) throw busy('streams');
     return exchange;
@@ -82,18 +88,21 @@ export class HttpLink {
   ): Promise<Outcome> {
     return new Promise((resolve) => {
       const sending = new Sending(this.deadlines, request.timeoutMs, resolve);
-      const exchange = this.#exchange(sending, this.#callLimits, NOTHING);
+      const exchange = this.#posting(sending, NOTHING);
       sending.exchange = exchange;
-      const { method, body = null } = request;
-      this.#connections.message(
-        { path: this.#path, method, headers: this.#headers(request), body },
-        exchange,
-      );
+      const { path = this.#path, method, body = null } = request;
+      this.#connections.message({ path, method, headers: this.#headers(request), body }, exchange);
     });
   }
 
-  #exchange(sink: ExchangeSink, limits: ExchangeLimits, released: () => void): Exchange {
-    return new Exchange({ sink, limits, deadlines: this.deadlines, released });
+  #posting(sink: ExchangeSink, released: () => void): Exchange {
+    return new Exchange({
+      sink,
+      released,
+      limits: this.#callLimits,
+      deadlines: this.deadlines,
+      ignoresBody: this.#postsAreTaken,
+    });
   }
 
   #headers({ base, credential, more }: LinkRequest): string[] {
@@ -113,6 +122,8 @@ export interface LinkRequest {
   readonly base: readonly string[];
   readonly credential: CredentialHeaders;
   readonly more?: Readonly<Record<string, string>> | undefined;
+  /** Path and query at the same origin; the configured URL's unless given. A stream is always opened there. */
+  readonly path?: string;
 }
 
 /** A short message takes no place that is counted. */

@@ -16,6 +16,8 @@ import { faultOfStatus, type Refusal, unsendable } from './faults.ts';
 import { type CallPort, HttpCall } from './http-call.ts';
 import type { HttpLink } from './http-link.ts';
 import { type ListenPlace, listen } from './http-listen.ts';
+import { cancelled, join } from './messages.ts';
+import { SessionCheck } from './session-check.ts';
 
 export interface HttpSessionOptions {
   readonly link: HttpLink;
@@ -27,9 +29,7 @@ export interface HttpSessionOptions {
 }
 
 const DELIVER_MS = 10_000;
-const PING_MS = 5_000;
 const DELETE_MS = 2_000;
-const PING = Buffer.from('{"jsonrpc":"2.0","id":"outrigger-ping","method":"ping"}');
 
 /** One session of a Streamable HTTP backend. */
 export class HttpSession implements BackendSession, CallPort {
@@ -44,7 +44,7 @@ export class HttpSession implements BackendSession, CallPort {
   readonly #calls = new Map<number, HttpCall>();
   readonly #listening = new AbortController();
   readonly #place: ListenPlace;
-  #confirming: Promise<boolean> | undefined;
+  readonly #check: SessionCheck;
   #closed = false;
 
   constructor(options: HttpSessionOptions) {
@@ -57,11 +57,14 @@ export class HttpSession implements BackendSession, CallPort {
     this.#events = options.events;
     this.#post = link.postHeaders(hint);
     this.#get = link.getHeaders(hint);
+    this.#check = new SessionCheck((body, credential, timeoutMs) => this.#send(body, credential, timeoutMs));
     this.#place = { lastEventId: undefined, missed: options.resumed };
   }
 
   call(call: BackendCall): Promise<Message> {
     if (this.#closed || call.signal?.aborted === true) return Promise.reject(closed());
+    const refusal = this.#link.health.admit(call);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const running = new HttpCall(call, this);
     this.#calls.set(call.id, running);
     const { credential, headers } = call;
@@ -98,7 +101,7 @@ export class HttpSession implements BackendSession, CallPort {
         open: (sink, lastEventId) => this.#openStream({ credential, lastEventId, sink, endless: true }),
         message: (message) => this.#events.message(message),
         dropped: () => this.dropped(),
-        confirmLost: () => this.#confirmLost(credential),
+        confirmLost: () => this.#check.isLost(credential),
       },
       { ...options, signal },
     );
@@ -121,20 +124,17 @@ export class HttpSession implements BackendSession, CallPort {
   }
 
   async faultOf(refusal: Refusal, call: { readonly credential: CredentialHeaders }): Promise<BackendFault> {
-    const { status } = refusal;
-    if (status === 400 && this.hint.sessionId !== undefined && (await this.#confirmLost(call.credential))) {
-      return new BackendFault('session_lost', 'The backend does not know the session.', {
-        status,
-        executed: 'no',
-      });
-    }
-    return faultOfStatus(refusal, this.hint.sessionId !== undefined);
+    if (this.hint.sessionId === undefined) return faultOfStatus(refusal, false);
+    return this.#check.faultOf(refusal, call.credential);
+  }
+
+  heard(running: HttpCall): void {
+    this.#link.health.heard(running);
   }
 
   settled(running: HttpCall, fault: BackendFault | undefined): void {
     this.#calls.delete(running.call.id);
-    if (fault === undefined) this.#link.health.succeeded();
-    else this.#link.health.failed(fault);
+    this.#link.health.settled(running, fault);
   }
 
   timedOut(running: HttpCall): void {
@@ -168,28 +168,9 @@ export class HttpSession implements BackendSession, CallPort {
   }
 
   #sendCancelled(requestId: number, reason: string | undefined, credential: CredentialHeaders): void {
-    const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason } };
     // `send` never rejects, and a backend that cannot be told will find nobody waiting.
-    void this.#send(Buffer.from(JSON.stringify(message)), credential, DELIVER_MS);
+    void this.#send(cancelled(requestId, reason), credential, DELIVER_MS);
   }
-
-  /**
-   * Some servers answer 400, not 404, for a session they lost, as for much else. A
-   * ping has nothing else to be refused for: refused alike, the session is lost.
-   */
-  #confirmLost(credential: CredentialHeaders): Promise<boolean> {
-    this.#confirming ??= this.#send(PING, credential, PING_MS).then((outcome) => {
-      this.#confirming = undefined;
-      return outcome.kind === 'refused' && (outcome.refusal.status === 400 || outcome.refusal.status === 404);
-    });
-    return this.#confirming;
-  }
-}
-
-function join(pieces: readonly Uint8Array[]): Buffer {
-  const [only] = pieces;
-  if (pieces.length !== 1 || only === undefined) return Buffer.concat(pieces);
-  return Buffer.isBuffer(only) ? only : Buffer.from(only.buffer, only.byteOffset, only.byteLength);
 }
 
 function closed(): BackendFault {

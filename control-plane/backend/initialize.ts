@@ -25,11 +25,19 @@ export function initializeCall(options: OpenOptions): BackendCall {
   };
 }
 
+/** Whether a handshake that times out speaks of the backend, not of a caller whose time was up before. */
+export function handshakeTells({ timeoutMs, lifeMs }: OpenOptions): boolean {
+  return timeoutMs < lifeMs;
+}
+
+export interface Initialized {
+  /** As it came. */
+  readonly initializeResult: string;
+  readonly facts: BackendFacts;
+}
+
 /** What a backend is, by its answer to initialize. Throws BackendFault `protocol` when it refused or is none we know. */
-export function readInitialized({ bytes, scanned }: Message): {
-  initializeResult: string;
-  facts: BackendFacts;
-} {
+export function readInitialized({ bytes, scanned }: Message): Initialized {
   if (scanned.result === undefined)
     throw refused(scanned.error === undefined ? '{}' : slice(bytes, scanned.error));
   const facts = readFacts(slice(bytes, scanned.result).toString());

@@ -22,6 +22,19 @@ export function renumber(message: Message, from: number, to: number): Message {
   return scan(Buffer.concat(splice(message.bytes, whole, splices))) ?? message;
 }
 
+/** The pieces as one, without a copy where there is only one. */
+export function join(pieces: readonly Uint8Array[]): Buffer {
+  const [only] = pieces;
+  if (pieces.length !== 1 || only === undefined) return Buffer.concat(pieces);
+  return Buffer.isBuffer(only) ? only : Buffer.from(only.buffer, only.byteOffset, only.byteLength);
+}
+
+/** What tells a backend to stop working on a request. */
+export function cancelled(requestId: number, reason: string | undefined): Buffer {
+  const params = { requestId, reason };
+  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params }));
+}
+
 /** The number that a raw JSON value is; NaN where it is another kind of value. */
 export function readNumber({ bytes }: Message, span: Span | undefined): number {
   return span === undefined ? Number.NaN : Number(bytes.toString('latin1', span.start, span.end));

@@ -6,6 +6,8 @@ import type { Deadlines, Watched } from './deadlines.ts';
 export abstract class PendingCall implements Watched {
   readonly call: BackendCall;
   readonly answer: Promise<Message>;
+  /** In milliseconds of `performance.now()`, as is `dueAt`. */
+  readonly startedAt: number;
   dueAt: number;
   readonly #latest: number;
   readonly #deadlines: Deadlines;
@@ -17,6 +19,7 @@ export abstract class PendingCall implements Watched {
     this.call = call;
     this.#deadlines = deadlines;
     const now = performance.now();
+    this.startedAt = now;
     this.dueAt = now + Math.min(call.timeoutMs, call.maxTimeoutMs);
     this.#latest = now + call.maxTimeoutMs;
     this.answer = new Promise((resolve, reject) => {

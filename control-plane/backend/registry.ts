@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { EXIT_USAGE, ExitError } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/log.ts';
-import type { BackendSettings } from '../settings.ts';
+import type { BackendSettings, CredentialSettings, HttpBackendSettings } from '../settings.ts';
 import type { Backend } from './backend.ts';
 import { ChildRecords } from './child-records.ts';
 import { type BackendHealth, HealthRecord } from './health.ts';
+import { SseBackend } from './sse.ts';
 import { ChildSlots, StdioBackend } from './stdio.ts';
 import { StreamableHttpBackend } from './streamable-http.ts';
 
@@ -14,6 +14,8 @@ export interface BackendRegistryOptions {
   readonly messageBytes: number;
   /** stdio children of this replica, over all backends. */
   readonly stdioChildren: number;
+  /** How long a stream may outlive the token it was opened under, in milliseconds. */
+  readonly tokenGraceMs: number;
   /** Absolute. Running children are noted here; replicas may share it. */
   readonly stateFolder: string;
   readonly log: Logger;
@@ -33,10 +35,10 @@ export class BackendRegistry {
   /** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
   constructor(options: BackendRegistryOptions) {
     const records = new ChildRecords(join(options.stateFolder, 'children'));
-    const slots = new ChildSlots(options.stdioChildren);
+    const children = new ChildSlots(options.stdioChildren);
     const entries = options.backends.map((settings): [string, Entry] => {
-      const health = new HealthRecord();
-      return [settings.name, { health, backend: build(settings, { ...options, health, records, slots }) }];
+      const health = healthOf(settings, options);
+      return [settings.name, { health, backend: build(settings, { ...options, health, records, children }) }];
     });
     this.#entries = new Map(entries);
     this.swept = records.sweep().then((count) => {
@@ -66,21 +68,52 @@ export class BackendRegistry {
 interface Parts extends BackendRegistryOptions {
   readonly health: HealthRecord;
   readonly records: ChildRecords;
-  readonly slots: ChildSlots;
+  readonly children: ChildSlots;
 }
 
 function build(settings: BackendSettings, parts: Parts): Backend {
   const { name } = settings;
-  const log = parts.log.child({ backend: name });
   switch (settings.kind) {
     case 'http':
-      return new StreamableHttpBackend({ ...parts, name, url: settings.url, headers: settings.headers });
-    case 'stdio':
-      return new StdioBackend({ ...parts, name, command: settings, shared: settings.shared, log });
+      return new StreamableHttpBackend({ ...parts, ...remote(settings) });
     case 'sse':
-      throw new ExitError(
-        `Backend "${name}" has the type sse: the HTTP+SSE transport of 2024-11-05 is not spoken.`,
-        EXIT_USAGE,
-      );
+      return new SseBackend({
+        ...parts,
+        ...remote(settings),
+        graceMs: isNobodysOwn(settings.credential) ? Number.POSITIVE_INFINITY : parts.tokenGraceMs,
+      });
+    case 'stdio': {
+      const { shared, limits } = settings;
+      return new StdioBackend({ ...parts, name, command: settings, shared, limits, log: logOf(name, parts) });
+    }
   }
+}
+
+const LONGEST_CONNECT_MS = 5_000;
+
+function remote({ name, url, headers, limits, timeouts, ca }: HttpBackendSettings) {
+  // An address that swallows everything must show as such before the handshake as a whole is over.
+  const connectTimeoutMs = Math.min(LONGEST_CONNECT_MS, timeouts.initializeMs / 2);
+  return { name, url, headers, connections: { ...limits, connectTimeoutMs, ca } };
+}
+
+/** Whether the credential is the mesh's or nobody's: then nothing ends with a caller's time. */
+function isNobodysOwn({ strategy }: CredentialSettings): boolean {
+  return strategy === 'none' || strategy === 'header';
+}
+
+/** A program that keeps ending is held back by the time between its starts; its living children are not kept from working. */
+function healthOf(settings: BackendSettings, options: BackendRegistryOptions): HealthRecord {
+  const log = logOf(settings.name, options);
+  return new HealthRecord({
+    ...(settings.kind === 'stdio' ? {} : { breaker: settings.breaker }),
+    onChange: ({ state, lastFault }) => {
+      if (state === 'healthy') log.info('the backend answers', { state });
+      else log.warn('the backend does not fare well', { state, kind: lastFault });
+    },
+  });
+}
+
+function logOf(backend: string, { log }: { readonly log: Logger }): Logger {
+  return log.child({ backend });
 }

@@ -2,12 +2,13 @@ import { errorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
 import { type BackendCall, type BackendEvents, BackendFault } from './backend.ts';
+import type { CallSlots, SlottedCall } from './call-slots.ts';
 import { Child, type ChildCommand } from './child.ts';
 import type { ChildRecords } from './child-records.ts';
 import type { Deadlines } from './deadlines.ts';
 import { unsendable } from './faults.ts';
 import type { HealthRecord } from './health.ts';
-import { readNumber, renumber, scan } from './messages.ts';
+import { cancelled, readNumber, renumber, scan } from './messages.ts';
 import { PendingCall } from './pending-call.ts';
 
 export interface StdioLinkOptions {
@@ -18,6 +19,7 @@ export interface StdioLinkOptions {
   readonly records: ChildRecords;
   readonly deadlines: Deadlines;
   readonly health: HealthRecord;
+  readonly slots: CallSlots;
   readonly log: Logger;
   /** Once, when the child is gone, after its calls failed and its sessions were told. */
   readonly onGone: () => void;
@@ -67,7 +69,7 @@ export class StdioLink {
 
   /** Starts a call; its promise is `answer`. `over` hears, before that, that it is settled. */
   call(call: BackendCall, over = () => {}): StdioCall {
-    const { shared, deadlines, health } = this.#options;
+    const { shared, deadlines, health, slots } = this.#options;
     const wireId = shared ? ++this.#lastId : call.id;
     const pending = new StdioCall({
       call,
@@ -76,15 +78,15 @@ export class StdioLink {
       settled: (fault) => {
         this.#calls.delete(wireId);
         over();
-        if (fault === undefined) health.succeeded();
-        else health.failed(fault);
+        health.settled(pending, fault);
+        slots.leave(pending);
       },
+      send: () => this.#write(this.#numbered(call, wireId)),
       timedOut: () => this.cancel(pending, 'The request timed out.'),
     });
     this.#calls.set(wireId, pending);
     try {
-      this.#write(this.#numbered(call, wireId));
-      pending.written = true;
+      slots.enter(pending);
     } catch (error) {
       pending.give(unsendable(error));
     }
@@ -96,12 +98,11 @@ export class StdioLink {
     this.#write(oneLine(pieces));
   }
 
-  /** Tells the child to stop a call; frees nothing. */
+  /** Tells the child to stop a call that it knows of; frees nothing. */
   cancel(pending: StdioCall, reason: string | undefined): void {
-    const params = { requestId: pending.wireId, reason };
-    const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
+    if (!pending.sent) return;
     try {
-      this.#write(Buffer.from(JSON.stringify(message)));
+      this.#write(cancelled(pending.wireId, reason));
     } catch {
       // A child that is gone, or does not read, cannot be told.
     }
@@ -188,26 +189,38 @@ interface StdioCallOptions {
   readonly call: BackendCall;
   readonly wireId: number;
   readonly deadlines: Deadlines;
+  readonly send: () => void;
   readonly settled: (fault: BackendFault | undefined) => void;
   readonly timedOut: () => void;
 }
 
 /** A call that waits for a line of the child. */
-export class StdioCall extends PendingCall {
+export class StdioCall extends PendingCall implements SlottedCall {
   readonly wireId: number;
-  written = false;
+  readonly #send: () => void;
+  #written = false;
   readonly #settled: (fault: BackendFault | undefined) => void;
   readonly #timedOut: () => void;
 
   constructor(options: StdioCallOptions) {
     super(options.call, options.deadlines);
     this.wireId = options.wireId;
+    this.#send = options.send;
     this.#settled = options.settled;
     this.#timedOut = options.timedOut;
   }
 
   override get sent(): boolean {
-    return this.written;
+    return this.#written;
+  }
+
+  begin(): void {
+    try {
+      this.#send();
+      this.#written = true;
+    } catch (error) {
+      this.give(unsendable(error));
+    }
   }
 
   /** The message under the caller's own number. */

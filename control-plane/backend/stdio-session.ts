@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import type { Message } from '../../shared/json-rpc/message.ts';
+import { alwaysHeard } from './always-heard.ts';
 import {
   type BackendCall,
   type BackendEvents,
@@ -71,13 +71,8 @@ export class StdioSession implements BackendSession {
   }
 
   /** There is nothing to open: what the child says is always heard. */
-  async listen({ signal, onState }: ListenOptions): Promise<'closed'> {
-    const over = AbortSignal.any([signal, this.#over.signal]);
-    if (over.aborted) return 'closed';
-    onState(true);
-    await once(over, 'abort');
-    onState(false);
-    return 'closed';
+  listen(options: ListenOptions): Promise<'closed'> {
+    return alwaysHeard(options, this.#over.signal);
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type BackendSession,
   type OpenOptions,
 } from './backend.ts';
+import { CallSlots, type SlotLimits } from './call-slots.ts';
 import type { ChildCommand } from './child.ts';
 import type { ChildRecords } from './child-records.ts';
 import { Deadlines } from './deadlines.ts';
@@ -31,7 +32,9 @@ export interface StdioOptions {
   readonly shared: boolean;
   /** The longest message, in bytes. */
   readonly messageBytes: number;
-  readonly slots: ChildSlots;
+  readonly children: ChildSlots;
+  /** Of calls, over all children of this backend. */
+  readonly limits: SlotLimits;
   readonly records: ChildRecords;
   readonly health: HealthRecord;
   readonly log: Logger;
@@ -68,6 +71,7 @@ export class StdioBackend implements Backend {
   readonly #options: StdioOptions;
   readonly #deadlines = new Deadlines();
   readonly #restarts = new Restarts();
+  readonly #slots: CallSlots;
   readonly #links = new Set<StdioLink>();
   #shared: Promise<Started> | undefined;
   #stopped = false;
@@ -75,6 +79,7 @@ export class StdioBackend implements Backend {
   constructor(options: StdioOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#slots = new CallSlots(options.limits);
   }
 
   async open(options: OpenOptions): Promise<BackendSession> {
@@ -134,7 +139,7 @@ export class StdioBackend implements Backend {
   }
 
   #spawn(startedAt: number): StdioLink {
-    const { slots } = this.#options;
+    const { children } = this.#options;
     if (this.#stopped) throw aborted();
     const { waitMs } = this.#restarts;
     if (waitMs > 0) {
@@ -143,12 +148,14 @@ export class StdioBackend implements Backend {
         retryAfterMs: waitMs,
       });
     }
-    if (!slots.take()) throw new BackendFault('busy', 'No more children may be started.', { executed: 'no' });
+    if (!children.take())
+      throw new BackendFault('busy', 'No more children may be started.', { executed: 'no' });
     const link = new StdioLink({
       ...this.#options,
+      slots: this.#slots,
       deadlines: this.#deadlines,
       onGone: () => {
-        slots.release();
+        children.release();
         this.#links.delete(link);
         if (!link.isEnding) this.#restarts.ended(startedAt);
       },

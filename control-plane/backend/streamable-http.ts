@@ -2,21 +2,23 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import {
   type Backend,
+  type BackendCall,
   type BackendEvents,
   BackendFault,
   type BackendHint,
   type BackendSession,
   type OpenOptions,
 } from './backend.ts';
-import { type ConnectionLimits, Connections } from './connections.ts';
+import { Connections } from './connections.ts';
 import { Deadlines } from './deadlines.ts';
 import { readFacts } from './facts.ts';
 import { faultOfStatus, unsendable } from './faults.ts';
 import type { HealthRecord } from './health.ts';
 import { type CallPort, HttpCall } from './http-call.ts';
 import { HttpLink } from './http-link.ts';
+import { type HttpBackendOptions, STALL_MS } from './http-options.ts';
 import { HttpSession } from './http-session.ts';
-import { INITIALIZED, initializeCall, readInitialized } from './initialize.ts';
+import { handshakeTells, INITIALIZED, initializeCall, readInitialized } from './initialize.ts';
 
 /**
  * A backend that speaks Streamable HTTP (MCP 2025-03-26 and later, basic/transports).
@@ -26,22 +28,12 @@ import { INITIALIZED, initializeCall, readInitialized } from './initialize.ts';
  * Redirects are not followed, nothing but the identity encoding is asked for, and
  * what comes is bounded: a message, a call, the time a message may stop halfway.
  */
-export interface StreamableHttpOptions {
-  readonly name: string;
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  /** The longest message, in bytes. */
-  readonly messageBytes: number;
+export interface StreamableHttpOptions extends HttpBackendOptions {
   /** Bytes of all messages of one call together; 64 MiB unless said. */
   readonly callBytes?: number;
-  /** How long a message may stop in its middle, in milliseconds; 60 s unless said. */
-  readonly stallMs?: number;
-  readonly health: HealthRecord;
-  readonly connections?: ConnectionLimits;
 }
 
 const CALL_BYTES = 64 * 1024 * 1024;
-const STALL_MS = 60_000;
 
 export class StreamableHttpBackend implements Backend {
   readonly name: string;
@@ -75,7 +67,10 @@ export class StreamableHttpBackend implements Backend {
     if (options.signal.aborted)
       throw new BackendFault('aborted', 'The call was given up.', { executed: 'no' });
     const { credential, events } = options;
-    const { message, sessionId } = await this.#initialize(options);
+    const call = initializeCall(options);
+    const refusal = this.#health.admit(call);
+    if (refusal !== undefined) throw refusal;
+    const { message, sessionId } = await this.#initialize(call, handshakeTells(options));
     const { initializeResult, facts } = readInitialized(message);
     const hint = { sessionId, protocolVersion: facts.protocolVersion, initializeResult };
     const session = new HttpSession({ link: this.#link, hint, facts, events, resumed: false });
@@ -98,10 +93,12 @@ export class StreamableHttpBackend implements Backend {
     this.#deadlines.clear();
   }
 
-  async #initialize(options: OpenOptions): Promise<{ message: Message; sessionId: string | undefined }> {
-    const call = initializeCall(options);
+  async #initialize(
+    call: BackendCall,
+    silenceTells: boolean,
+  ): Promise<{ message: Message; sessionId: string | undefined }> {
     let sessionId: string | undefined;
-    const initializing = new HttpCall(call, this.#port, (headers) => {
+    const initializing = new HttpCall(call, this.#port(silenceTells), (headers) => {
       sessionId = readSessionId(headers);
     });
     const base = this.#link.postHeaders({ sessionId: undefined, protocolVersion: undefined });
@@ -116,19 +113,20 @@ export class StreamableHttpBackend implements Backend {
   }
 
   /** What an initialize needs beside itself; it has no session yet to resume in or to cancel. */
-  readonly #port: CallPort = {
-    deadlines: this.#deadlines,
-    resume: () => {
-      throw new BackendFault('interrupted', 'The backend closed the stream before it answered initialize.');
-    },
-    faultOf: async (refusal) => faultOfStatus(refusal, false),
-    settled: (_, fault) => {
-      if (fault === undefined) this.#health.succeeded();
-      else this.#health.failed(fault);
-    },
-    timedOut: () => {},
-    dropped: () => this.#health.dropped(),
-  };
+  #port(silenceTells: boolean): CallPort {
+    const health = this.#health;
+    return {
+      deadlines: this.#deadlines,
+      resume: () => {
+        throw new BackendFault('interrupted', 'The backend closed the stream before it answered initialize.');
+      },
+      faultOf: async (refusal) => faultOfStatus(refusal, false),
+      heard: (call) => health.heard(call),
+      settled: (call, fault) => health.settled(call, fault, silenceTells),
+      timedOut: () => {},
+      dropped: () => health.dropped(),
+    };
+  }
 }
 
 /** Visible ASCII, as the specification demands; sent back exactly as given. */

@@ -18,6 +18,8 @@ export interface Metrics {
   readonly sessionsLost: Counter<'reason'>;
   /** Seconds, by the backend's configured name and how its call ended. */
   readonly backendCalls: Histogram<'backend' | 'outcome'>;
+  /** 1 for the state that a backend is in, 0 for the others, by its configured name. */
+  readonly backendState: Gauge<'backend' | 'state'>;
   /** Errors, refusals and dangerous settings of the store. */
   readonly storeAlarms: Counter<'kind'>;
   /** Sidecars connected. */
@@ -65,6 +67,12 @@ export function createMetrics(): Metrics {
       help: 'Calls of backends by outcome, and how long they took.',
       labelNames: ['backend', 'outcome'],
       buckets: SECONDS,
+      registers,
+    }),
+    backendState: new Gauge({
+      name: 'outrigger_backend_state',
+      help: 'Whether backends answer: 1 for the state that one is in, 0 for the others.',
+      labelNames: ['backend', 'state'],
       registers,
     }),
     storeAlarms: new Counter({

@@ -94,6 +94,11 @@ export class BackendLink {
     return this.#options.backend.resumable;
   }
 
+  /** The credential that is nobody's own; undefined where the backend is told nothing without a live caller. */
+  get unattended(): CredentialHeaders | undefined {
+    return this.#options.strategy.unattended?.();
+  }
+
   /** Unique in the backend session, and in this process: sessions may share a child. */
   nextRequestId(): number {
     requests = (requests + 1) % REQUEST_IDS_PER_OWNER;
@@ -212,7 +217,7 @@ export class BackendLink {
     let opened: BackendSession | undefined;
     const events = this.#events(() => opened);
     try {
-      opened = await backend.open({ initializeParams, credential, events, timeoutMs, signal });
+      opened = await backend.open({ initializeParams, credential, events, timeoutMs, lifeMs: life, signal });
     } catch (thrown) {
       if (timeoutMs === life && isTimeout(thrown)) throw expired(thrown);
       throw thrown;
@@ -246,8 +251,7 @@ export class BackendLink {
 
   /** The credential for a DELETE: the live caller's, or one that needs no caller. Without either the backend is told nothing. */
   async #farewell(caller: Caller | undefined): Promise<CredentialHeaders | undefined> {
-    const { strategy } = this.#options;
-    if (caller === undefined) return strategy.unattended?.();
+    if (caller === undefined) return this.unattended;
     try {
       return await this.credential(caller, AbortSignal.timeout(2_000));
     } catch {

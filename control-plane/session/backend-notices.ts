@@ -82,8 +82,8 @@ export class BackendNotices {
       if (call?.sent !== undefined) return call.sent.credential;
       if (listener !== undefined)
         return link.credential(listener.caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));
-      // Nobody is there in whose name it could be told; a child needs no credential to be told.
-      return link.resumable ? Promise.reject(new MeshError('cancelled', 'No live caller.')) : {};
+      // Nobody is there in whose name it could be told.
+      return link.unattended ?? Promise.reject(new MeshError('cancelled', 'No live caller.'));
     };
     serverRequests.carry({ ...notice, call, stream: call?.stream ?? listener?.stream, credential });
   }

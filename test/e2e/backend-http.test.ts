@@ -316,7 +316,7 @@ describe('a Streamable HTTP backend', () => {
 
   it('gets answers to its questions through while every connection for calls is taken', async () => {
     await using server = await RecordingBackend.start();
-    const connections = { calls: 2, waiting: 1, streams: 10, connectTimeoutMs: 1000 };
+    const connections = { concurrency: 2, queue: 1 };
     await using connector = connectTo(server.url, { connections });
     const session = await open(connector.backend);
     const questions: Buffer[] = [];

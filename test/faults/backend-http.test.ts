@@ -308,7 +308,7 @@ describe('a Streamable HTTP backend that misbehaves', () => {
     verifies('BACK-8')('leaves the stream of an answered call open: its connection is cut, and calls go on'),
     async () => {
       await using server = await RecordingBackend.start({ answers: 'sse' });
-      const connections = { calls: 1, waiting: 10, streams: 10, connectTimeoutMs: 1_000 };
+      const connections = { concurrency: 1, queue: 10 };
       await using connector = connectTo(server.url, { connections });
       const session = await open(connector.backend);
       const id = 6_002;

@@ -59,6 +59,7 @@ export function open(
     credential?: Record<string, string>;
     events?: BackendEvents;
     timeoutMs?: number;
+    lifeMs?: number;
     signal?: AbortSignal;
   } = {},
 ): Promise<BackendSession> {
@@ -67,6 +68,7 @@ export function open(
     credential: ALICE,
     events: hear(),
     timeoutMs: 5_000,
+    lifeMs: Number.POSITIVE_INFINITY,
     signal: new AbortController().signal,
     ...options,
   });
