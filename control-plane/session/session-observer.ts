@@ -9,12 +9,3 @@ export interface SessionObserver {
   dropped(what: 'response' | 'message' | 'reply'): void;
   backendCall(backend: string, outcome: string, durationMs: number): void;
 }
-
-export const silentObserver: SessionObserver = {
-  created: () => {},
-  restored: () => {},
-  mismatched: () => {},
-  ended: () => {},
-  dropped: () => {},
-  backendCall: () => {},
-};

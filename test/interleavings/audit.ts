@@ -82,7 +82,7 @@ export class Audit {
   }
 
   saw(seen: Seen): void {
-    this.#count(seen.kind);
+    this.count(seen.kind);
     const { owner } = this.#of(seen.session);
     switch (seen.kind) {
       case 'initialize':
@@ -112,7 +112,7 @@ export class Audit {
     }
   }
 
-  body(key: RecordKey, desired: readonly string[]): void {
+  wroteDesired(key: RecordKey, desired: readonly string[]): void {
     for (const session of this.#sessions.values()) {
       if (session.key.name === key.name && session.desired.join() !== desired.join()) {
         this.violations.add('the desired backends changed');
@@ -122,7 +122,7 @@ export class Audit {
 
   /** A request was answered: `ok`, or a reason of the mesh. */
   answered(request: LiveRequest, reason: string): void {
-    this.#count(reason);
+    this.count(reason);
     if (reason === 'internal') this.violations.add('the mesh failed by itself');
     const { owner } = this.#of(request.session);
     const own = request.caller.bindingKey === owner.bindingKey;
@@ -132,7 +132,7 @@ export class Audit {
     if (reason === 'cancelled') this.violations.add('a call was cancelled that nobody had cancelled');
   }
 
-  #count(what: string): void {
+  count(what: string): void {
     this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
   }
 

@@ -32,7 +32,15 @@ describe('identity in every interleaving', function () {
     for (const what of ['initialize', 'call', 'delete', 'ok', 'session_not_found', 'session_busy']) {
       expect(tally.get(what), what).to.be.greaterThan(100);
     }
-    for (const what of ['unauthenticated', 'backend_unauthorized', 'outcome_unknown', 'store_unavailable']) {
+    expect(tally.get('restore ok'), 'restores').to.be.greaterThan(100);
+    for (const what of [
+      'mismatch',
+      'fenced',
+      'unauthenticated',
+      'backend_unauthorized',
+      'outcome_unknown',
+      'store_unavailable',
+    ]) {
       expect(tally.get(what), what).to.be.greaterThan(5);
     }
   });

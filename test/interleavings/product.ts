@@ -13,7 +13,6 @@ export interface Product {
   readonly ClientStream: typeof import('../../control-plane/session/client-stream.ts').ClientStream;
   readonly callBackend: typeof import('../../control-plane/session/backend-call.ts').callBackend;
   readonly parseBody: typeof import('../../control-plane/session/session-record.ts').parseBody;
-  readonly silentObserver: typeof import('../../control-plane/session/session-observer.ts').silentObserver;
   readonly BackendFault: typeof import('../../control-plane/backend/backend.ts').BackendFault;
   readonly MemorySessionStore: typeof import('../../control-plane/store/memory.ts').MemorySessionStore;
   readonly SharedMemory: typeof import('../../control-plane/store/memory.ts').SharedMemory;
@@ -35,7 +34,6 @@ const MODULES = [
   'control-plane/session/client-stream.ts',
   'control-plane/session/backend-call.ts',
   'control-plane/session/session-record.ts',
-  'control-plane/session/session-observer.ts',
   'control-plane/backend/backend.ts',
   'control-plane/store/memory.ts',
   'shared/errors.ts',

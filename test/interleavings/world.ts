@@ -5,16 +5,18 @@ import type { Caller } from '../../control-plane/identity/caller.ts';
 import type { ReplySink } from '../../control-plane/rpc/exchange.ts';
 import type { LiveSession, SessionEnvironment } from '../../control-plane/session/live-session.ts';
 import type { SessionManager } from '../../control-plane/session/session-manager.ts';
+import type { SessionObserver } from '../../control-plane/session/session-observer.ts';
 import type { SessionBody } from '../../control-plane/session/session-record.ts';
-import type { RecordUpdate, SessionStore, UpdateOutcome } from '../../control-plane/store/session-store.ts';
+import type { SessionStore } from '../../control-plane/store/session-store.ts';
 import { Audit, type LiveRequest, SERVICE, tokenOf } from './audit.ts';
 import type { Cast } from './cast.ts';
 import type { Fault, Plan, Step } from './plans.ts';
 import type { Product } from './product.ts';
 import { RecordingServer } from './recording-backend.ts';
 import { VirtualClock } from './virtual-clock.ts';
+import { watchedStore } from './watched-store.ts';
 
-export const LEASE_MS = 1_000;
+const LEASE_MS = 1_000;
 const REPLICAS = ['replica-a', 'replica-b'] as const;
 /** The owner's session; the thief has one of its own beside it. */
 const OWNERS = 'of the owner';
@@ -47,6 +49,7 @@ export class World {
   readonly #ids = new Map<string, string>();
   readonly #requests: LiveRequest[] = [];
   readonly #crypto;
+  readonly #observer: SessionObserver;
   #scheduling = false;
   #updates = 0;
 
@@ -60,6 +63,14 @@ export class World {
     this.#shared = new product.SharedMemory();
     this.#crypto = new product.RecordCrypto(KEYS);
     this.audit = new Audit({ clock: this.#clock, leaseMs: LEASE_MS, shared: this.#shared });
+    this.#observer = {
+      created: () => {},
+      restored: (result) => this.audit.count(`restore ${result}`),
+      mismatched: () => this.audit.count('mismatch'),
+      ended: (_session, why) => this.audit.count(why),
+      dropped: () => {},
+      backendCall: () => {},
+    };
     const refuses = new Set(plan.refused.map((role) => tokenOf(cast[role])));
     this.#servers = DESIRED.map(
       (name) =>
@@ -170,7 +181,7 @@ export class World {
         await this.#product.callBackend(
           {
             clock: this.#clock,
-            observer: this.#product.silentObserver,
+            observer: this.#observer,
             timeouts: () => ({ requestMs: 60_000, humanPacedMs: 60_000 }),
           },
           {
@@ -248,7 +259,7 @@ export class World {
   }
 
   #replica(name: string): Replica {
-    const { RecordNames, SessionManager, silentObserver } = this.#product;
+    const { RecordNames, SessionManager } = this.#product;
     const held: { manager?: SessionManager } = {};
     const env: SessionEnvironment = {
       replica: name,
@@ -278,7 +289,7 @@ export class World {
     held.manager = new SessionManager({
       env,
       names: new RecordNames(INDEX),
-      observer: silentObserver,
+      observer: this.#observer,
       onEnded: () => {},
       limits: {
         liveBytes: Number.POSITIVE_INFINITY,
@@ -308,77 +319,33 @@ export class World {
     };
   }
 
-  /** The memory store, whose answers take time too, whose updates may fail, and whose writes are watched. */
   #store(replica: string): SessionStore {
-    const store = new this.#product.MemorySessionStore({
-      clock: () => this.#clock.now(),
-      schedule: (operation) => this.#point(`${replica} ${operation}`),
+    return watchedStore({
+      product: this.#product,
+      audit: this.audit,
+      clock: this.#clock,
       shared: this.#shared,
+      point: (what) => this.#point(`${replica} ${what}`),
+      actor: () => acting.getStore(),
+      desiredIn: (name, sealed) => this.#desiredIn(name, sealed),
+      fault: () => this.#fault(),
     });
-    const { audit } = this;
-    const answered = async <T>(answer: T): Promise<T> => {
-      await this.#point(`${replica} hears`);
-      return answer;
-    };
-    const [load, touch, update, close, quarantine] = [
-      store.load.bind(store),
-      store.touch.bind(store),
-      store.update.bind(store),
-      store.close.bind(store),
-      store.quarantine.bind(store),
-    ];
-    store.load = async (key) => answered(await load(key));
-    store.touch = async (key, epoch) => {
-      const outcome = await touch(key, epoch);
-      if (outcome.kind === 'ok') audit.wrote(key, acting.getStore());
-      return answered(outcome);
-    };
-    store.update = async (change) => answered(await this.#update(change, update));
-    store.close = async (key) => {
-      const gone = await close(key);
-      if (gone) audit.wrote(key, acting.getStore());
-      return answered(gone);
-    };
-    store.quarantine = async (key) => {
-      audit.wrote(key, acting.getStore());
-      await quarantine(key);
-    };
-    return store;
   }
 
-  async #update(
-    change: RecordUpdate,
-    write: (update: RecordUpdate) => Promise<UpdateOutcome>,
-  ): Promise<UpdateOutcome> {
-    const fault = this.#fault();
-    if (fault === 'not written') throw this.#unavailable();
-    const outcome = await write(change);
-    if (outcome.kind === 'ok') {
-      this.audit.wrote(change.key, acting.getStore());
-      if (change.body !== undefined) this.#inspect(change, change.body);
-    }
-    if (fault === 'answer lost') throw this.#unavailable();
-    return outcome;
-  }
-
-  #inspect({ key }: RecordUpdate, sealed: string): void {
+  /** What a sealed body names as desired. */
+  #desiredIn(name: string, sealed: string): readonly string[] | undefined {
     for (const id of this.#ids.values()) {
       const secret = Buffer.from(id, 'base64url').subarray(16);
-      const body = this.#product.parseBody(this.#crypto.openBody(key.name, secret, sealed) ?? '');
-      if (body !== undefined) this.audit.body(key, body.desired);
+      const body = this.#product.parseBody(this.#crypto.openBody(name, secret, sealed) ?? '');
+      if (body !== undefined) return body.desired;
     }
+    return undefined;
   }
 
   #fault(): Fault {
-    const fault = this.#scheduling ? this.#plan.faults[this.#updates] : undefined;
-    if (this.#scheduling) this.#updates += 1;
-    return fault ?? 'none';
-  }
-
-  #unavailable() {
-    return new this.#product.MeshError('store_unavailable', 'The store did not answer.', {
-      retryAfterMs: 1_000,
-    });
+    if (!this.#scheduling) return 'none';
+    this.#updates += 1;
+    return this.#plan.faults[this.#updates - 1] ?? 'none';
   }
 
   #point(what: string): Promise<void> {
