@@ -9,6 +9,9 @@ import { join } from 'node:path';
 
 const LINGER_MS = 15_000;
 const root = join(import.meta.dirname, '..');
+const given = process.argv.slice(2);
+// Without a file Mocha would take what lies in this folder for tests, and this script with it.
+const files = given.some((argument) => argument.endsWith('.test.ts')) ? [] : ['test/**/*.test.ts'];
 
 const mocha = spawn(
   process.execPath,
@@ -16,7 +19,8 @@ const mocha = spawn(
     // Not Mocha's own launcher: that starts one more process, which the channel would not reach.
     ...['--import', 'tsx', join(root, 'node_modules/mocha/lib/cli/cli.js')],
     ...['--reporter', join(import.meta.dirname, 'support/reporter.cjs')],
-    ...process.argv.slice(2),
+    ...given,
+    ...files,
   ],
   { cwd: root, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] },
 );
