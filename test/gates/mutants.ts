@@ -7,12 +7,107 @@ export interface Mutant {
   readonly replace: string;
   /** The tests of which at least one must fail. */
   readonly tests: readonly string[];
+  /** Of these tests, those with this in their title. */
+  readonly only?: string;
 }
 
+const SESSION = 'control-plane/session';
 const VERIFIER = 'control-plane/identity/verifier.ts';
+const INTERLEAVINGS = ['test/interleavings/identity.test.ts'];
+const STORE_CONTRACT = ['test/contract/session-store.test.ts'];
 
 /** Behaviours that must not be lost silently, each with the smallest change that loses it. */
 export const MUTANTS: readonly Mutant[] = [
+  {
+    behaviour: 'a record’s name depends on the verified principal',
+    file: `${SESSION}/record-names.ts`,
+    find: "    name: keyed(key, 'record', caller.bindingKey, id.name),",
+    replace: "    name: keyed(key, 'record', '', id.name),",
+    tests: ['test/unit/session-names.test.ts'],
+  },
+  {
+    behaviour: 'hints are read from a record of this name alone',
+    file: `${SESSION}/record-crypto.ts`,
+    find: ' || header.name !== name',
+    replace: '',
+    tests: ['test/unit/session-record-crypto.test.ts'],
+  },
+  {
+    behaviour: 'a write under an older epoch is refused',
+    file: 'control-plane/store/rules.ts',
+    find: "  if (update.epoch !== header.epoch) return { outcome: { kind: 'fenced', header } };\n",
+    replace: '',
+    tests: STORE_CONTRACT,
+    only: 'memory',
+  },
+  {
+    behaviour: 'a lease under an older epoch is not renewed',
+    file: 'control-plane/store/rules.ts',
+    find: "  if (epoch !== state.header.epoch) return { outcome: { kind: 'fenced', header: state.header } };\n",
+    replace: '',
+    tests: INTERLEAVINGS,
+    only: 'two replicas that race',
+  },
+  {
+    behaviour: 'of two writes of one version one is refused',
+    file: 'control-plane/store/rules.ts',
+    find: "  if (update.version !== header.version) return { outcome: { kind: 'conflict', header } };\n",
+    replace: '',
+    tests: STORE_CONTRACT,
+    only: 'memory',
+  },
+  {
+    behaviour: 'a fenced replica disconnects and deletes nothing',
+    file: `${SESSION}/live-session.ts`,
+    find: "    this.#leave('fenced', { kind: 'disconnect' });",
+    replace: "    this.#leave('fenced', { kind: 'terminate', caller: undefined });",
+    tests: ['test/unit/session-live.test.ts'],
+  },
+  {
+    behaviour: 'the credential is this request’s, never an earlier one’s',
+    file: `${SESSION}/backend-link.ts`,
+    find: '    return this.#options.strategy.obtain({ caller, backend: this.name, signal });',
+    replace:
+      '    return (this.kept ??= this.#options.strategy.obtain({ caller, backend: this.name, signal }));',
+    tests: INTERLEAVINGS,
+    only: 'same principal with other scopes',
+  },
+  {
+    behaviour: 'an ended token opens no backend',
+    file: `${SESSION}/backend-link.ts`,
+    find: '    if (timeoutMs <= 0) throw expired();\n',
+    replace: '',
+    tests: ['test/unit/session-backend-link.test.ts'],
+  },
+  {
+    behaviour: 'a store that does not answer is no session that is gone',
+    file: `${SESSION}/live-session.ts`,
+    find: "    if (!(thrown instanceof MeshError) || thrown.reason !== 'store_unavailable') throw thrown;\n    return await write(writeId);",
+    replace: "    throw new MeshError('session_not_found', 'Session not found');",
+    tests: ['test/unit/session-live.test.ts'],
+  },
+  {
+    behaviour: 'a store error is 503, never 404',
+    file: 'sidecar/http/answers.ts',
+    find: '  store_unavailable: 503,',
+    replace: '  store_unavailable: 404,',
+    tests: ['test/unit/sidecar-answers.test.ts'],
+  },
+  {
+    behaviour: 'an event has an id only when the store has the event',
+    file: `${SESSION}/client-stream.ts`,
+    find: 'const eventId = logged ? this.#eventId(entry.seq) : undefined;',
+    replace: 'const eventId = this.#eventId(entry.seq);',
+    tests: ['test/unit/session-client-stream.test.ts'],
+  },
+  {
+    behaviour: 'an event is stored before its reader gets it',
+    file: `${SESSION}/client-stream.ts`,
+    find: '      const logged = await this.#options.log.append(this.id, batch.map(toEvent));\n',
+    replace:
+      '      const logged = true;\n      void this.#options.log.append(this.id, batch.map(toEvent)).catch(() => {});\n',
+    tests: ['test/unit/session-client-stream.test.ts'],
+  },
   {
     behaviour: 'only the issuer’s configured algorithms count',
     file: VERIFIER,
@@ -40,5 +135,78 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    if (this.#cooldownLeft() > 0) return Promise.resolve();\n',
     replace: '',
     tests: ['test/faults/identity.test.ts'],
+  },
+  {
+    behaviour: 'a foreign origin is refused',
+    file: 'sidecar/http/checks.ts',
+    find: "  if (origin !== undefined && duplicate !== 'origin' && !allowsOrigin(rules, origin)) {",
+    replace: '  if (false) {',
+    tests: ['test/faults/http-heads.test.ts'],
+  },
+  {
+    behaviour: 'a foreign host is refused',
+    file: 'sidecar/http/checks.ts',
+    find: '  if (allowsHost(rules, host)) return undefined;\n',
+    replace: '  if (isWellFormedHost(host)) return undefined;\n',
+    tests: ['test/faults/http-heads.test.ts'],
+  },
+  {
+    behaviour: 'a credential is found by the exact bytes of this request’s header',
+    file: 'sidecar/mesh/credential-table.ts',
+    find: '    return this.#byAuthorization.get(authorization);\n',
+    replace:
+      '    return this.#byAuthorization.values().next().value ?? this.#byAuthorization.get(authorization);\n',
+    tests: ['test/e2e/mesh-stream-credentials.test.ts'],
+  },
+  {
+    behaviour: 'a request’s own token comes before the one that the sidecar holds',
+    file: 'sidecar/http/edge.ts',
+    find: 'head.authorization ?? this.#options.heldToken?.current();',
+    replace: 'this.#options.heldToken?.current() ?? head.authorization;',
+    tests: ['test/e2e/sidecar-http.test.ts'],
+    only: 'a token of the sidecar',
+  },
+  {
+    behaviour: 'what may have had an effect is not sent again',
+    file: 'sidecar/mesh/loss-rule.ts',
+    find: "    return 'resend';\n  return 'outcome_unknown';\n",
+    replace: "    return 'resend';\n  return 'resend';\n",
+    tests: ['test/unit/mesh-loss-rule.test.ts'],
+  },
+  {
+    behaviour: 'a reader that stops is sent no more than its window',
+    file: 'shared/rpc/outbox.ts',
+    find: 'const allowance = (crowded ? PIECE_BYTES : WINDOW_BYTES) - lane.uncredited;',
+    replace: 'const allowance = WINDOW_BYTES;',
+    tests: ['test/unit/mesh-outbox.test.ts'],
+  },
+  {
+    behaviour: 'a name leads to the backend that it names',
+    file: 'control-plane/virtual-server/routes.ts',
+    find: "    if (original === '' || !LEGAL_NAME.test(visible) || !this.unread(kind).includes(backend))\n      return undefined;\n    return { backend, original };",
+    replace:
+      "    if (original === '' || !LEGAL_NAME.test(visible)) return undefined;\n    return { backend: this.#options.backends[0] ?? backend, original };",
+    tests: ['test/unit/virtual-server-catalogue.test.ts'],
+  },
+  {
+    behaviour: 'a silent backend’s name is not another’s',
+    file: 'control-plane/virtual-server/routes.ts',
+    find: '    const rivals = owner === undefined ? [] : this.#rivals(kind, owner.backend);',
+    replace: '    const rivals: string[] = [];',
+    tests: ['test/unit/virtual-server-catalogue.test.ts'],
+  },
+  {
+    behaviour: 'a key that stands twice is refused',
+    file: 'shared/json-rpc/scan.ts',
+    find: '    refusal === undefined\n      ? complaint(bytes, at, scanned)\n',
+    replace: "    refusal !== 'never'\n      ? complaint(bytes, at, scanned)\n",
+    tests: ['test/faults/json-rpc-scan.test.ts'],
+  },
+  {
+    behaviour: 'no token is logged',
+    file: 'shared/log.ts',
+    find: '...clean(fields) }, redact(message));',
+    replace: '...clean(fields) }, message);',
+    tests: ['test/unit/log.test.ts'],
   },
 ];
