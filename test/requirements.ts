@@ -262,7 +262,6 @@ export const PROTOCOL = {
   },
   'BACK-10': {
     text: 'Legacy HTTP+SSE backends (2024-11-05) work.',
-    deferred: 'legacy HTTP+SSE backends are not offered yet',
   },
   'RST-1': {
     text: 'Any replica serves any session; a miss restores, in the order that ARCHITECTURE.md gives, identity from the request at hand only.',

@@ -27,14 +27,14 @@ export class SseStream implements ExchangeSink, Watched {
   readonly dueAt: number;
   /** Path and query, at the configured origin, that take this session's messages. They hold its secret. */
   readonly endpoint: Promise<string>;
-  readonly #options: SseStreamOptions;
+  readonly #options: Omit<SseStreamOptions, 'credential'>;
   readonly #exchange: Exchange | undefined;
   #resolve!: (endpoint: string) => void;
   #reject!: (fault: BackendFault) => void;
   #state: 'opening' | 'open' | 'over' = 'opening';
 
-  constructor(options: SseStreamOptions) {
-    const { link, credential, signal } = options;
+  constructor({ credential, ...options }: SseStreamOptions) {
+    const { link, signal } = options;
     this.#options = options;
     this.dueAt = options.dueAt;
     this.endpoint = new Promise((resolve, reject) => {

@@ -6,6 +6,8 @@ import {
   type BackendSession,
 } from '../../control-plane/backend/backend.ts';
 import { HealthRecord } from '../../control-plane/backend/health.ts';
+import type { HttpBackendOptions } from '../../control-plane/backend/http-options.ts';
+import { SseBackend, type SseOptions } from '../../control-plane/backend/sse.ts';
 import {
   StreamableHttpBackend,
   type StreamableHttpOptions,
@@ -14,7 +16,7 @@ import type { Message } from '../../shared/json-rpc/message.ts';
 
 /** Our connector to a URL; stopped when it goes out of scope. */
 export interface Connector extends AsyncDisposable {
-  readonly backend: StreamableHttpBackend;
+  readonly backend: Backend;
   readonly health: HealthRecord;
 }
 
@@ -24,15 +26,22 @@ export const INITIALIZE_PARAMS =
   '{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1.0"}}';
 
 export function connectTo(url: string, options: Partial<StreamableHttpOptions> = {}): Connector {
-  const health = new HealthRecord();
-  const backend = new StreamableHttpBackend({
-    name: 'test',
-    url,
-    headers: {},
-    messageBytes: 4 * 1024 * 1024,
-    health,
-    ...options,
-  });
+  return connector(options.health, (common) => new StreamableHttpBackend({ ...common, url, ...options }));
+}
+
+/** The same over HTTP+SSE. */
+export function connectToSse(url: string, options: Partial<SseOptions> = {}): Connector {
+  return connector(
+    options.health,
+    (common) => new SseBackend({ ...common, url, graceMs: 30_000, ...options }),
+  );
+}
+
+function connector(
+  health = new HealthRecord(),
+  make: (common: Pick<HttpBackendOptions, 'name' | 'headers' | 'messageBytes' | 'health'>) => Backend,
+): Connector {
+  const backend = make({ name: 'test', headers: {}, messageBytes: 4 * 1024 * 1024, health });
   return { backend, health, [Symbol.asyncDispose]: () => backend.stop() };
 }
 
