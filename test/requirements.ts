@@ -241,7 +241,6 @@ export const PROTOCOL = {
   'BACK-3': {
     era: 'legacy',
     text: 'A GET refused (405, 404, 204) means no stream and no retry; a dropped one is resumed with back-off and jitter while someone listens, and lists are re-read after a gap.',
-    deferred: 'a listening stream is not resumed with its lists re-read yet',
   },
   'BACK-4': {
     text: 'A POST stream that ends without its answer: resumed if it had an id, else failed at once.',
@@ -280,7 +279,6 @@ export const PROTOCOL = {
   },
   'RST-6': {
     text: 'The desired backends never shrink by failure; a recovered one rejoins with list_changed.',
-    partly: 'all but list_changed',
   },
   'RST-7': { text: 'DELETE or expiry beats a running restore; a closed session never comes back.' },
   'RST-8': {
@@ -620,7 +618,7 @@ export const FAULTS = {
   },
   B1: {
     text: 'refused / DNS fail / TLS expired / wrong host name → initialize succeeds with the others, `result._meta["dev.outrigger/backends"]` says which failed; tools/call → -32603 `backend_unavailable`',
-    partly: "the fault that the connector gives; what initialize says of the other backends is the session's",
+    partly: 'a refused connection; the other faults as the connector gives them',
   },
   B2: {
     text: 'slow initialize (30 s) → bounded per-backend budget; others unaffected; late result discarded and closed',
@@ -628,19 +626,16 @@ export const FAULTS = {
   },
   B3: {
     text: "401/403 → caller sees -32000 `backend_unauthorized` + 401/403 only if the *caller's* credential is the cause; no retry with another identity",
-    partly: 'the fault that the connector gives; credential exchange is not offered yet',
+    partly: 'the error of the call; credential exchange is not offered yet',
   },
   B4: {
     text: '404 for our backend session → re-initialise once for this principal; call retried only if it was provably not executed',
-    partly: 'the fault that the connector gives, with the proof that nothing ran',
   },
   B5: {
     text: '5xx, connection reset after request sent → -32603 `outcome_unknown`, retryable=false for tools/call; reads may retry once',
-    partly: 'the fault that the connector gives, with whether the call can have run',
   },
   B6: {
     text: 'garbage JSON, HTML 200, wrong content type, wrong id, two responses, response to unasked id → -32603 `backend_protocol_error`; others unaffected',
-    partly: 'the fault that the connector gives',
   },
   B7: {
     text: 'SSE event 100 MB / no newline / endless comments / infinite progress / never ends → cut at 4 MiB per event, 64 MiB per call, idle 60 s, total deadline',
@@ -749,7 +744,7 @@ export const FAULTS = {
   },
   M1: {
     text: 'two backends share a tool name under `priority` or `none`; the owner is slow or down at initialize, at restore, at a call → `backend_unavailable`; the other never gets the call or its arguments',
-    deferred: 'list changes are not followed live yet',
+    partly: 'at initialize and at a call',
   },
   M2: {
     text: "a backend's GET answers 405; its tools change → seen within 60 s by a listing client",
@@ -757,7 +752,6 @@ export const FAULTS = {
   },
   M3: {
     text: 'the only backend with prompts joins late → prompts appear after list_changed on a session that began without them',
-    deferred: 'list changes are not followed live yet',
   },
   M4: {
     text: 'stored-token login link opened by another person than the one asked → refused, audited, nothing stored',

@@ -119,6 +119,15 @@ export interface ListenOptions {
 }
 
 /**
+ * `terminate` also deletes the session at the backend, bounded in time; without it
+ * the backend is told nothing. `finish` leaves the calls in flight to their own ends:
+ * of a session that is lost, each learns for itself whether it ran.
+ */
+export type SessionEnd =
+  | { readonly terminate: false; readonly finish?: true }
+  | { readonly terminate: true; readonly credential: CredentialHeaders };
+
+/**
  * One backend's own session. It holds no credential: each operation brings the
  * one of its live caller. Every promise rejects with `BackendFault` only.
  */
@@ -142,8 +151,8 @@ export interface BackendSession {
    * child, and a session over HTTP+SSE, is always heard: there it only waits.
    */
   listen(options: ListenOptions): Promise<'closed' | 'unsupported'>;
-  /** Ends it here. `terminate` also deletes it at the backend, bounded in time; without it the backend is told nothing. */
-  close(how: { terminate: false } | { terminate: true; credential: CredentialHeaders }): Promise<void>;
+  /** Ends it here. */
+  close(how: SessionEnd): Promise<void>;
 }
 
 /** One configured backend. */

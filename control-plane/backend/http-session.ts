@@ -8,6 +8,7 @@ import {
   type BackendHint,
   type BackendSession,
   type ListenOptions,
+  type SessionEnd,
 } from './backend.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
@@ -107,11 +108,11 @@ export class HttpSession implements BackendSession, CallPort {
     );
   }
 
-  async close(how: { terminate: false } | { terminate: true; credential: CredentialHeaders }): Promise<void> {
+  async close(how: SessionEnd): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#listening.abort();
-    for (const running of this.#calls.values()) running.abandon();
+    if (how.terminate || how.finish !== true) for (const running of this.#calls.values()) running.abandon();
     if (!how.terminate || this.hint.sessionId === undefined) return;
     const { credential } = how;
     // A backend may refuse this (405) or be gone: either way nothing is left to do here.

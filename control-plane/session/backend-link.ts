@@ -150,7 +150,7 @@ export class BackendLink {
   lost(session: BackendSession, fault: BackendFault): void {
     if (this.#state.kind !== 'open' || this.#state.session !== session) return;
     this.#close(fault);
-    void session.close({ terminate: false }).catch(ignore);
+    void session.close({ terminate: false, finish: true }).catch(ignore);
     this.#options.onLost();
   }
 

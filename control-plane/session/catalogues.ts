@@ -74,6 +74,8 @@ interface View {
   readonly items: Map<string, BackendItems>;
   readonly readings: Map<string, Reading>;
   readonly flights: Map<string, Promise<void>>;
+  /** Backends that a list has waited for in vain; no other waits for them until one of their lists comes. */
+  readonly slow: Set<string>;
   /** The versions that the client has been given. */
   readonly served: Map<ListKind, string>;
   catalogue: Catalogue | undefined;
@@ -231,6 +233,7 @@ export class Catalogues {
       items: new Map(),
       readings: new Map(),
       flights: new Map(),
+      slow: new Set(),
       served: new Map(),
       catalogue: undefined,
     };
@@ -274,26 +277,29 @@ export class Catalogues {
     return this.#options.tables.routes(session, (table) => routesFrom(table, options));
   }
 
-  /** Reads what is not known to be current, all backends at once, each waited for only so long. */
+  /** Reads what is not known to be current, all backends at once, each waited for only so long, and a slow one but once. */
   async #refresh(session: LiveSession, caller: Caller, kind: ListKind): Promise<void> {
     const view = this.#view(session, caller);
-    const reads = [...session.links.values()]
-      .filter((link) => !this.#current(session, view, { link, kind }))
-      .map((link) => this.#read(session, caller, { view, link, kind }));
-    if (reads.length === 0) return;
-    let late = false;
+    const links = [...session.links.values()].filter((link) => !this.#current(session, view, { link, kind }));
+    if (links.length === 0) return;
+    const unread = new Set(links.map(({ name }) => name));
+    const patient = links.filter(({ name }) => !view.slow.has(name));
+    const came = ({ name }: BackendLink) => {
+      unread.delete(name);
+      view.slow.delete(name);
+    };
+    const reads = new Map(
+      links.map((link) => [link, this.#read(session, caller, { view, link, kind }).then(() => came(link))]),
+    );
     let stop = () => {};
     const patience = new Promise<void>((resolve) => {
-      stop = this.#options.clock.after(READ_MS, () => {
-        late = true;
-        resolve();
-      });
+      stop = this.#options.clock.after(READ_MS, resolve);
     });
-    const all = Promise.all(reads).then(() => {
-      if (late) this.#options.onLate(session, kind);
-    });
-    await Promise.race([all, patience]);
+    await Promise.race([Promise.all(patient.map((link) => reads.get(link))), patience]);
     stop();
+    if (unread.size === 0) return;
+    for (const name of unread) view.slow.add(name);
+    void Promise.all(reads.values()).then(() => this.#options.onLate(session, kind));
   }
 
   #current(session: LiveSession, view: View, { link, kind }: { link: BackendLink; kind: ListKind }): boolean {
