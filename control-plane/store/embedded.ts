@@ -47,6 +47,7 @@ import type { EmbeddedStoreSettings } from './settings.ts';
 const WRITE_TIMEOUT_MS = 2000;
 const RETRY_AFTER_MS = 1000;
 const SWEEP_INTERVAL_MS = 30_000;
+const PROBE_MS = 1000;
 const SHOWN_NAME = 26;
 
 /** What `#mutate` found: the record, if a live one is there, and the revision that a write must still meet. */
@@ -70,6 +71,7 @@ export class EmbeddedSessionStore implements SessionStore {
   readonly #hooks: StoreHooks;
   readonly #timer: NodeJS.Timeout;
   #sweeping: Promise<void> = Promise.resolve();
+  #probe: NodeJS.Timeout | undefined;
   #stopped = false;
   #healthy = true;
 
@@ -275,6 +277,7 @@ export class EmbeddedSessionStore implements SessionStore {
     if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#probe);
     this.#changes.stop();
     await this.#sweeping;
     await this.#database.root.close();
@@ -408,13 +411,26 @@ export class EmbeddedSessionStore implements SessionStore {
       this.#healthy = true;
       return done;
     } catch (error) {
-      this.#healthy = false;
+      this.#failed();
       const cause = await commitError(error);
       this.#hooks.log.error('the embedded store cannot write', { store: 'embedded', error: cause });
       throw unavailable(cause);
     } finally {
       this.#hooks.onLatency?.(operation, performance.now() - started);
     }
+  }
+
+  /** Not ready until a write succeeds; as a replica that is not ready may get none, it tries by itself. */
+  #failed(): void {
+    this.#healthy = false;
+    clearTimeout(this.#probe);
+    this.#probe = setTimeout(() => {
+      const expired = { sealed: '', until: 0 };
+      this.#commit('probe', () => this.#database.tables.put('probe', expired)).catch(() => {
+        // Said where it failed, and tried again from there.
+      });
+    }, PROBE_MS);
+    this.#probe.unref();
   }
 
   #sweep(): void {

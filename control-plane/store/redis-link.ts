@@ -91,7 +91,7 @@ export class RedisLink {
     this.#inFlight += 1;
     const deadline = performance.now() + this.#options.commandTimeoutMs;
     try {
-      const result = await within(deadline, this.#onPrimary(attempt));
+      const result = await within(deadline, this.#onPrimary(attempt, deadline));
       this.#breaker.settle(true);
       return result;
     } catch (error) {
@@ -114,13 +114,15 @@ export class RedisLink {
   }
 
   /** A write that met a replica was refused without effect: it is sent once more, to wherever the primary is now. */
-  async #onPrimary<T>(attempt: () => Promise<T>): Promise<T> {
+  async #onPrimary<T>(attempt: () => Promise<T>, deadline: number): Promise<T> {
     try {
       return await attempt();
     } catch (error) {
       if (!isReply(error, 'READONLY') || this.client instanceof Cluster) throw error;
       this.#moving ??= this.#move();
       await this.#moving;
+      // Nobody waits any more: sending it now would only surprise the retry.
+      if (performance.now() >= deadline) throw error;
       return attempt();
     }
   }

@@ -111,6 +111,7 @@ describe('the embedded store, shared by processes', function () {
       await sleep(5);
     }
     await killed(child);
+    await eventually(() => store.ready, 'the store is ready, by itself');
     await eventually(
       async () => (await store.touch(record.key, 1).catch(() => undefined))?.kind === 'ok',
       'the touch',

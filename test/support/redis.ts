@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type RedisBinaries, redisBinaries } from './redis-binaries.ts';
@@ -140,9 +141,13 @@ export async function startCluster(): Promise<RedisCluster> {
   }
 }
 
-const living = new Set<ChildProcess>();
+/** What a test run that ends in the middle would leave behind. */
+const living = new Map<ChildProcess, string>();
 process.on('exit', () => {
-  for (const child of living) child.kill('SIGKILL');
+  for (const [child, folder] of living) {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 class Server implements RedisServer {
@@ -171,10 +176,11 @@ class Server implements RedisServer {
   }
 
   async restart(): Promise<void> {
-    const args = this.#sentinel === undefined ? [await this.#config()] : [await this.#config(), '--sentinel'];
+    const file = await this.#config();
+    const args = this.#sentinel === undefined ? [file] : [file, '--sentinel'];
     const child = spawn(this.#binaries.server, args, { env: this.#binaries.env, stdio: 'ignore' });
     this.#child = child;
-    living.add(child);
+    living.set(child, dirname(file));
     child.once('exit', () => {
       living.delete(child);
       if (this.#child === child) this.#child = undefined;
