@@ -323,7 +323,9 @@ export class ClientStream {
 }
 
 function toEvent(entry: Entry): LoggedEvent {
-  return { seq: entry.seq, data: Buffer.concat(entry.pieces), answer: entry.answer };
+  // The opening says what is owed: it outlives the caps as an answer does.
+  const kept = entry.answer || entry.seq === 1;
+  return { seq: entry.seq, data: Buffer.concat(entry.pieces), answer: kept };
 }
 
 function retryOf(pieces: Pieces): number {
@@ -363,7 +365,7 @@ export function replay(reply: ReplySink, stream: Replay): number {
 export function owedRequests(events: readonly LoggedEvent[]): readonly string[] {
   const first = events[0];
   if (first === undefined || !isOpening(first)) return [];
-  const answers = events.filter(({ answer }) => answer).length;
+  const answers = events.slice(1).filter(({ answer }) => answer).length;
   // Answers come in any order; only a stream of one request tells whose is missing.
   const { ids } = parseOpening(first.data);
   return answers === 0 ? ids : [];

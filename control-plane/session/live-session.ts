@@ -159,12 +159,12 @@ export class LiveSession {
   }
 
   get leaseValid(): boolean {
-    return this.#state === 'live' && this.#env.clock.now() < this.#leaseUntil;
+    return this.#state === 'live' && this.#env.clock.elapsed() < this.#leaseUntil;
   }
 
   /** Half of the lease is over: time to renew it before anybody has to wait for that. */
   get leaseAging(): boolean {
-    return this.#env.clock.now() > this.#leaseUntil - this.#env.limits.leaseMs / 2;
+    return this.#env.clock.elapsed() > this.#leaseUntil - this.#env.limits.leaseMs / 2;
   }
 
   /** A stream name that no other stream of the session has, on any replica. */
@@ -182,7 +182,7 @@ export class LiveSession {
   /** Writes the record of a session that is being made. From here on it exists. */
   async publish(witness: { id: string; binding: string }): Promise<void> {
     const { store, replica, crypto, limits, clock } = this.#env;
-    const asked = clock.now();
+    const asked = clock.elapsed();
     this.#dirty = false;
     const record = {
       key: this.key,
@@ -285,7 +285,7 @@ export class LiveSession {
   }
 
   async #touch(): Promise<void> {
-    const asked = this.#env.clock.now();
+    const asked = this.#env.clock.elapsed();
     const outcome = await this.#env.store.touch(this.key, this.#header.epoch);
     switch (outcome.kind) {
       case 'ok':
@@ -306,7 +306,7 @@ export class LiveSession {
     try {
       for (let conflicts = 0; this.#dirty && this.#state === 'live' && conflicts < SAVE_ATTEMPTS; ) {
         this.#dirty = false;
-        const asked = this.#env.clock.now();
+        const asked = this.#env.clock.elapsed();
         const outcome = await retrying((writeId) => this.#write(writeId));
         this.#saw(outcome, asked);
         conflicts = outcome.kind === 'conflict' ? conflicts + 1 : 0;

@@ -37,7 +37,7 @@ export class Restorer {
     for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt += 1) {
       const opened = await this.#open(caller, id);
       if (opened === undefined) return undefined;
-      const asked = this.#env.clock.now();
+      const asked = this.#env.clock.elapsed();
       const outcome = await this.#claim(id, opened);
       if (outcome.kind === 'ok') {
         const session = this.#build(caller, id, {

@@ -6,7 +6,7 @@ import { play } from './play.ts';
 import { loadProduct, type Product } from './product.ts';
 
 const SCHEDULES = 1_000;
-/** A failing schedule is printed with these two; a new seed each time otherwise. */
+/** A failing schedule is printed with these two; `OUTRIGGER_SEED=new` draws others than those of every day. */
 const { OUTRIGGER_SEED: SEED, OUTRIGGER_PATH: PATH } = process.env;
 
 describe('identity in every interleaving', function () {
@@ -20,7 +20,7 @@ describe('identity in every interleaving', function () {
 
   for (const story of Object.keys(PLANS) as Story[]) {
     it(verifies('RST-1', 'RST-2', 'RST-3', 'RST-4', 'RST-6', 'RST-7', 'S3', 'S7', 'I19')(story), async () => {
-      const seed = SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(SEED);
+      const seed = SEED === 'new' ? Math.floor(Math.random() * 2 ** 31) : Number(SEED ?? 5336);
       const found = await play({ story, cast, product, seed, path: PATH, schedules: SCHEDULES });
       expect(found, found).to.equal(undefined);
     });

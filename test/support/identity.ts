@@ -16,6 +16,7 @@ function movableClock(): MovableClock {
   let offset = 0;
   return {
     now: () => Date.now() + offset,
+    elapsed: () => performance.now() + offset,
     after: () => () => {},
     forward(ms) {
       offset += ms;
