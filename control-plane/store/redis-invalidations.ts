@@ -83,7 +83,9 @@ export class RedisInvalidations {
     this.#attempt = 0;
     this.tell(null);
     // A path that swallows everything looks like silence: ask.
-    this.#check = setInterval(() => client.ping().catch(() => client.disconnect()), CHECK_INTERVAL_MS);
+    this.#check = setInterval(() => {
+      client.ping().catch(() => client.disconnect());
+    }, CHECK_INTERVAL_MS);
     this.#check.unref();
   }
 
