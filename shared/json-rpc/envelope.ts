@@ -72,10 +72,11 @@ export function errorResponse(id: Uint8Array | null, error: RpcError): Uint8Arra
   return [HEAD, id ?? NULL, ERROR, Buffer.from(JSON.stringify(error)), CLOSE];
 }
 
-/** The mesh's own refusal: the reason's code, and `data` with reason, retryable and the backend's configured name. */
+/** The mesh's own refusal: the reason's code, and `data` with reason, retryable, the backend's configured name and when to try again. */
 export function meshErrorResponse(id: Uint8Array | null, error: MeshError): Uint8Array[] {
-  const { reason, retryable, backend, message } = error;
-  const data = backend === undefined ? { reason, retryable } : { reason, retryable, backend };
+  const { reason, retryable, backend, retryAfterMs, message } = error;
+  // What is undefined is not written.
+  const data = { reason, retryable, backend, retryAfterMs };
   return errorResponse(id, { code: CODES[reason], message, data });
 }
 

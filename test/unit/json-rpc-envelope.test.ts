@@ -73,6 +73,7 @@ describe('envelopes', () => {
     );
     const failure = new MeshError('backend_unavailable', 'It is away.', {
       backend: 'files',
+      retryAfterMs: 7_000,
       cause: new Error('secret'),
     });
     expect(JSON.parse(text(meshErrorResponse(raw('3'), failure)))).to.deep.equal({
@@ -81,7 +82,7 @@ describe('envelopes', () => {
       error: {
         code: -32603,
         message: 'It is away.',
-        data: { reason: 'backend_unavailable', retryable: true, backend: 'files' },
+        data: { reason: 'backend_unavailable', retryable: true, backend: 'files', retryAfterMs: 7_000 },
       },
     });
   });
