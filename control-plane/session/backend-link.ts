@@ -19,8 +19,8 @@ export interface LinkOptions extends ReachableBackend {
   /** Below all request ids of this owner: replicas that serve one backend session after another must not reuse ids. */
   readonly requestIdBase: number;
   readonly hint: BackendHint | undefined;
-  /** Another owner has served the session before. */
-  readonly restored: boolean;
+  /** The session has had a backend session here before: one that is made afresh has lost what that held. */
+  readonly had: boolean;
   /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
   readonly prepare: (session: BackendSession, credential: CredentialHeaders) => Promise<void>;
   readonly onOpened: (link: BackendLink) => void;
@@ -67,8 +67,7 @@ export class BackendLink {
   constructor(options: LinkOptions) {
     this.name = options.backend.name;
     this.#options = options;
-    // What cannot be resumed leaves no hint; in a restored session it has been there all the same.
-    this.#had = options.hint !== undefined || (options.restored && !options.backend.resumable);
+    this.#had = options.had;
     this.#state = this.#resume(options.hint) ?? {
       kind: 'closed',
       fault: undefined,
@@ -84,6 +83,11 @@ export class BackendLink {
   /** Why there is none, and since when. */
   get outage(): { readonly fault: BackendFault | undefined; readonly since: number } | undefined {
     return this.#state.kind === 'closed' ? this.#state : undefined;
+  }
+
+  /** Whether there has ever been a backend session for this session. */
+  get had(): boolean {
+    return this.#had;
   }
 
   get opening(): boolean {

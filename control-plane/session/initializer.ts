@@ -53,6 +53,7 @@ export class Initializer {
         virtualServer: server.name,
         desired: server.backends,
         subscriptions: [],
+        opened: [],
         hints: {},
       },
       summary: summarize(caller, client.name, server),

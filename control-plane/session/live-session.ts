@@ -355,8 +355,12 @@ export class LiveSession {
     return this.#env.crypto.sealBody(
       this.key.name,
       this.id.secret,
-      JSON.stringify({ ...this.#body, hints: fitting(hints) }),
+      JSON.stringify({ ...this.#body, opened: this.#opened(), hints: fitting(hints) }),
     );
+  }
+
+  #opened(): string[] {
+    return this.#body.desired.filter((name) => this.links.get(name)?.had ?? this.#body.opened.includes(name));
   }
 
   #sealedSummary(): string {
@@ -375,7 +379,7 @@ export class LiveSession {
       initializeParams,
       requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
       hint: this.#body.hints[name],
-      restored: this.#header.epoch > UNBORN.epoch,
+      had: this.#body.opened.includes(name),
       prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
       onOpened: (opened) => {
         this.save();

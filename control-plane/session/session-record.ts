@@ -39,6 +39,8 @@ export interface SessionBody {
   readonly logLevel?: string | undefined;
   /** URIs as the client knows them. */
   readonly subscriptions: readonly string[];
+  /** Those of them that have had a backend session for this session: what it held is lost when it is made afresh. */
+  readonly opened: readonly string[];
   readonly hints: Readonly<Record<string, BackendHint>>;
   /** Names the stored routing table that the client last saw. */
   readonly table?: string | undefined;
@@ -72,6 +74,7 @@ function isBody(value: unknown): value is SessionBody {
     typeof value['initializeParams'] === 'string' &&
     typeof value['virtualServer'] === 'string' &&
     isStrings(value['desired']) &&
+    isStrings(value['opened']) &&
     isStrings(value['subscriptions']) &&
     isOptionalString(value['logLevel']) &&
     isOptionalString(value['table']) &&

@@ -246,6 +246,7 @@ export class World {
       virtualServer: 'default',
       desired: DESIRED,
       subscriptions: [],
+      opened: [],
       hints: {},
     };
     const summary = { client: 'test', virtualServer: 'default', backends: DESIRED, ...bindingOf(caller) };

@@ -92,7 +92,7 @@ describe('the link to one backend', () => {
       initializeParams: Buffer.from('{}'),
       requestIdBase: 0,
       hint: undefined,
-      restored: false,
+      had: changed.hint !== undefined,
       prepare: async () => void events.push('prepared'),
       onOpened: () => events.push('opened'),
       onMessage: () => {},
@@ -203,14 +203,14 @@ describe('the link to one backend', () => {
   });
 
   it(verifies('RST-1')('a hint is taken up without a word to the backend'), () => {
-    const notes = link({ hint: HINT, restored: true });
+    const notes = link({ hint: HINT });
     expect(notes.session?.fingerprint).to.equal('known');
     expect(handshakes).to.deep.equal([]);
     expect(notes.takeStateLoss()).to.equal(false);
   });
 
   it(verifies('BACK-2', 'RST-5')('the loss of a backend’s state is said once'), async () => {
-    const notes = link({ hint: HINT, restored: true });
+    const notes = link({ hint: HINT });
     const known = notes.session;
     if (known === undefined) throw new Error('the hint is taken up');
     notes.lost(known, fault('session_lost'));
@@ -228,15 +228,15 @@ describe('the link to one backend', () => {
   });
 
   it(
-    verifies('RST-5')('a backend that cannot be taken up again has lost its state after a takeover'),
+    verifies('RST-5')('a backend session made afresh where there was one before has lost its state'),
     async () => {
-      const rows: [restored: boolean, lost: boolean][] = [
+      const rows: [had: boolean, lost: boolean][] = [
         [true, true],
         [false, false],
       ];
-      for (const [restored, lost] of rows) {
+      for (const [had, lost] of rows) {
         handshakes = [];
-        const notes = link({ restored }, false);
+        const notes = link({ had }, false);
         const opened = outcome(notes.ensure(cast.owner));
         await settled();
         await handshake(0).succeed();

@@ -90,6 +90,7 @@ describe('a live session and its record', () => {
         virtualServer: 'default',
         desired: DESIRED,
         subscriptions: [],
+        opened: [],
         hints: {},
       },
       summary: { ...cast.owner.binding, client: 'test', virtualServer: 'default', backends: DESIRED },
