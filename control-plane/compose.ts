@@ -18,7 +18,7 @@ import type { VirtualServer } from './session/virtual-server.ts';
 import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
 import { openStore } from './store/open.ts';
 import type { SessionStore } from './store/session-store.ts';
-import { naturalName } from './virtual-server/naming.ts';
+import { replaySafeNames } from './virtual-server/naming.ts';
 
 /** Puts a replica together and serves until the program is told to stop. What is opened is closed in reverse order. */
 export async function startControlPlane(settings: Settings, program: Program): Promise<void> {
@@ -166,7 +166,7 @@ function meshServer({ settings, log, sessions, store }: MeshParts): MeshServer {
   });
 }
 
-/** Under the names by which the client calls them. */
+/** Under the names by which the client calls them, and which certainly mean them. */
 function replaySafeTools(
   settings: Settings,
   server: VirtualServerSettings | VirtualServer | undefined,
@@ -174,7 +174,7 @@ function replaySafeTools(
   if (server === undefined) return [];
   return settings.backends
     .filter(({ name }) => server.backends.includes(name))
-    .flatMap(({ name, replaySafe }) => [...replaySafe].map((tool) => naturalName(server.naming, name, tool)));
+    .flatMap(({ name, replaySafe }) => replaySafeNames(server, name, [...replaySafe]));
 }
 
 function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane): void {

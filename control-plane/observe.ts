@@ -23,6 +23,9 @@ export function observeSessions(metrics: Metrics, log: Logger): SessionObserver 
     ended(session, reason) {
       log.info('session left this replica', { session, reason });
     },
+    otherVersion() {
+      metrics.otherVersions.inc();
+    },
     dropped(kind) {
       metrics.lateFrames.inc({ kind });
     },

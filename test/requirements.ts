@@ -744,7 +744,6 @@ export const FAULTS = {
   },
   M1: {
     text: 'two backends share a tool name under `priority` or `none`; the owner is slow or down at initialize, at restore, at a call → `backend_unavailable`; the other never gets the call or its arguments',
-    partly: 'at initialize and at a call',
   },
   M2: {
     text: "a backend's GET answers 405; its tools change → seen within 60 s by a listing client",

@@ -137,6 +137,8 @@ export class StdioLink {
       method === 'notifications/progress' ? readNumber(message, message.scanned.progressToken) : Number.NaN;
     const concerned = this.#calls.get(token);
     if (concerned !== undefined) concerned.passOn(concerned.restore(message));
+    // Of what a shared child says, only this is not perhaps about another session.
+    else if (this.#options.shared && !concernsAll(method)) this.#options.health.dropped();
     else for (const events of this.#audience) events.message(message);
   }
 
@@ -235,6 +237,10 @@ export class StdioCall extends PendingCall implements SlottedCall {
   protected override timedOut(): void {
     this.#timedOut();
   }
+}
+
+function concernsAll(method: string | undefined): boolean {
+  return method === 'notifications/resources/updated' || method?.endsWith('/list_changed') === true;
 }
 
 /** One line: JSON has line ends between its tokens only, where a space means the same. */

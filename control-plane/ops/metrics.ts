@@ -28,6 +28,8 @@ export interface Metrics {
   readonly exchanges: Gauge;
   /** Frames that came for an exchange or a request that was already over. */
   readonly lateFrames: Counter<'kind'>;
+  /** Requests whose version header is another than their session negotiated. */
+  readonly otherVersions: Counter;
 }
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -91,6 +93,11 @@ export function createMetrics(): Metrics {
       name: 'outrigger_late_frames_total',
       help: 'Frames for an exchange or a request that was already over.',
       labelNames: ['kind'],
+      registers,
+    }),
+    otherVersions: new Counter({
+      name: 'outrigger_protocol_version_mismatches_total',
+      help: 'Requests that named another protocol version than their session negotiated.',
       registers,
     }),
   };

@@ -12,6 +12,7 @@ import type { Listening } from './listening.ts';
 import type { LiveSession } from './live-session.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionManager } from './session-manager.ts';
+import type { SessionObserver } from './session-observer.ts';
 import type { SlowStreams } from './slow-streams.ts';
 
 export interface DispatcherOptions {
@@ -22,6 +23,7 @@ export interface DispatcherOptions {
   readonly serverRequests: ServerRequests;
   readonly listening: Listening;
   readonly slow: SlowStreams;
+  readonly observer: SessionObserver;
   /** A fault of our own, for the log. */
   readonly onFault: (error: MeshError) => void;
 }
@@ -161,7 +163,12 @@ export class Dispatcher {
     if (exchange.protocolVersion !== '' && !isSupportedVersion(exchange.protocolVersion)) {
       throw new MeshError('unsupported_protocol_version', 'Unsupported MCP-Protocol-Version.');
     }
-    return this.#options.manager.acquire(exchange.caller, exchange.sessionId);
+    const session = await this.#options.manager.acquire(exchange.caller, exchange.sessionId);
+    const { protocolVersion } = exchange;
+    if (protocolVersion !== '' && protocolVersion !== session.body.protocolVersion) {
+      this.#options.observer.otherVersion();
+    }
+    return session;
   }
 }
 

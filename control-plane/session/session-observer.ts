@@ -7,5 +7,7 @@ export interface SessionObserver {
   ended(session: string, why: 'closed' | 'expired' | 'fenced' | 'evicted'): void;
   /** A response, a reply or a notification that belongs to nothing open. */
   dropped(what: 'response' | 'message' | 'reply'): void;
+  /** A request named a protocol version that is supported, and not the one negotiated. */
+  otherVersion(): void;
   backendCall(backend: string, outcome: string, durationMs: number): void;
 }

@@ -140,6 +140,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     serverRequests,
     listening,
     slow: new SlowStreams(clock, limits.streamAfterMs),
+    observer,
     onFault: options.onFault,
   });
   return { handle: dispatcher.handle, manager, stop: () => manager.stop() };

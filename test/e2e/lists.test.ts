@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { McpClient, type Reply, reasonOf, textOf } from '../support/mcp-client.ts';
 import type { RecordedRequest } from '../support/recording-backend.ts';
-import { post, type Stage, startStage, until } from '../support/stage.ts';
+import { metric, post, type Stage, startStage, until } from '../support/stage.ts';
 
 type Named = { readonly name: string; readonly uri?: string };
 
@@ -99,7 +99,7 @@ describe('Lists of many backends', function () {
     const reply = await client.call('dead__anything');
     expect(reply.status).to.equal(200);
     expect(reply.answer?.error?.code).to.equal(-32603);
-    expect(reply.answer?.error?.data).to.deep.equal({
+    expect(reply.answer?.error?.data).to.include({
       reason: 'backend_unavailable',
       retryable: true,
       backend: 'dead',
@@ -385,6 +385,7 @@ describe('Lists under names of their own', function () {
         second: { tools: tools('shared', 'yours') },
       },
       naming: { mode: 'none', order: ['first', 'second'] },
+      replicas: 2,
     });
   });
   after(() => stage[Symbol.asyncDispose]());
@@ -411,6 +412,11 @@ describe('Lists under names of their own', function () {
     expect(reasonOf(await cold.call('yours'))).to.equal('backend_unavailable');
     expect(textOf(await warm.call('yours', { n: 1 }))).to.equal('{"n":1}');
     expect(stage.backend('second').view.executionsOf('shared')).to.equal(0);
+    // Restored, with its owner still gone, the name is the owner's all the same.
+    const sessions = await Promise.all(stage.mesh.replicas.map((each) => metric(each, 'outrigger_sessions')));
+    await stage.mesh.replicas.find((_, at) => (sessions[at] ?? 0) > 0)?.kill('SIGKILL');
+    expect(reasonOf(await warm.call('shared', { secret: 'of the first' }))).to.equal('backend_unavailable');
+    expect(textOf(await warm.call('yours', { n: 2 }))).to.equal('{"n":2}');
     const bodies = stage
       .backend('second')
       .view.requests()

@@ -247,7 +247,19 @@ describe('Streams to a client', function () {
           expect([reply.status, reply.answer?.error?.code]).to.deep.equal([400, -32000]);
         }
         expect((await post(client, ping)).status).to.equal(200);
+        const counted = async () => {
+          const counts = stage.mesh.replicas.map((each) =>
+            metric(each, 'outrigger_protocol_version_mismatches_total'),
+          );
+          return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+        };
+        const before = await counted();
         expect((await post(client, ping, { 'mcp-protocol-version': '2025-06-18' })).status).to.equal(200);
+        expect((await post(client, ping, { 'mcp-protocol-version': '2025-03-26' })).status).to.equal(200);
+        expect(await counted()).to.equal(before + 1);
+        // The negotiated one decides: it has arrays.
+        const batch = await post(client, `[${ping}]`);
+        expect(batch.answer?.result).to.deep.equal({});
       },
     );
   });
@@ -271,6 +283,18 @@ describe('Streams to a client', function () {
       expect(echoes.map((reply) => reply && textOf(reply))).to.deep.equal(
         Array.from({ length: 20 }, (_, n) => `{"n":${n}}`),
       );
+    });
+
+    it(verifies('BACK-9', 'HTTP-15')('tells no session what may be of another'), async () => {
+      const [client, other] = [await stage.open(), await stage.open()];
+      await other.call('kid__pid');
+      const listening = await other.listen();
+      const calling = client.beginCall('kid__log', { data: 'a secret' });
+      expect(textOf(await calling.reply())).to.equal('logged');
+      await other.call('kid__progress', {});
+      expect(data(listening)).to.deep.equal([]);
+      expect(data(calling)).to.deep.equal([]);
+      listening.drop();
     });
 
     it(verifies('B17', 'BACK-9')('can ask no client'), async () => {

@@ -241,6 +241,36 @@ describe('A backend that fails a session', function () {
     });
   }
 
+  it(
+    verifies('B2', 'BACK-7')('too long for a client that has left is told that the session is over'),
+    async () => {
+      const alpha = backend('alpha');
+      const hold = alpha.hold('initialize');
+      const leaving = new McpClient({ url: stage.mesh.url }).begin('initialize', {
+        protocolVersion: '2025-11-25',
+        capabilities: {},
+        clientInfo: { name: 'leaving', version: '1' },
+      });
+      await hold.arrived;
+      const deletes = backend('four').view.deletes.length;
+      leaving.drop();
+      hold.release();
+      await until('nothing is left of it', () => backend('four').view.deletes.length === deletes + 1);
+    },
+  );
+
+  it(verifies('RPC-14', 'HTTP-7')('is not asked when initialize is too large to be kept'), async () => {
+    const large = new McpClient({
+      url: stage.mesh.url,
+      capabilities: { experimental: { x: 'x'.repeat(20_000) } },
+    });
+    const from = backend('alpha').record.requests.length;
+    const reply = await large.initialize();
+    expect([reply.status, reply.answer?.error?.code]).to.deep.equal([200, -32602]);
+    expect(large.sessionId).to.equal(undefined);
+    expect(seenBy(backend('alpha'), from)).to.deep.equal([]);
+  });
+
   describe('or is not there', () => {
     const initialized = async () => {
       const session = new McpClient({ url: stage.mesh.url });

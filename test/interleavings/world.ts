@@ -69,6 +69,7 @@ export class World {
       mismatched: () => this.audit.count('mismatch'),
       ended: (_session, why) => this.audit.count(why),
       dropped: () => {},
+      otherVersion: () => {},
       backendCall: () => {},
     };
     const refuses = new Set(plan.refused.map((role) => tokenOf(cast[role])));

@@ -2,7 +2,7 @@
  * A tiny MCP server on standard input and output, for tests. Its tools:
  * `echo` answers its arguments, `pid` its process id, `slow` answers after `ms`,
  * `crash` ends the process with code 3, `progress` sends progress for the call's token,
- * `ask` sends the client an elicitation and answers its reply, `spawn` starts a
+ * `log` logs its `data`, `ask` sends the client an elicitation and answers its reply, `spawn` starts a
  * process that outlives it if nobody ends it, and answers that process's id,
  * `chatter` answers, and says something every 100 ms from then on,
  * `raw` answers the result given as raw JSON in `result`, `garbage` prints lines
@@ -101,6 +101,10 @@ const TOOLS: Readonly<Record<string, (request: Request, args: Readonly<Record<st
   },
   raw: (request, args) =>
     void process.stdout.write(`{"jsonrpc":"2.0","id":${request.id},"result":${args['result']}}\n`),
+  log(request, args) {
+    say({ method: 'notifications/message', params: { level: 'info', data: args['data'] } });
+    answer(request, text('logged'));
+  },
   garbage(request) {
     process.stdout.write('listening on stdio\n{"half":\n\n');
     process.stderr.write('a warning\n');
