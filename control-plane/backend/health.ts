@@ -4,10 +4,12 @@ import { type BreakerRules, type BreakerState, CLOSED, transition } from './brea
 /** The states a backend can be in for the replica that asks, by what live traffic tells. */
 export const HEALTH_STATES = ['unknown', 'healthy', 'failing', 'open', 'half_open'] as const;
 
+export type HealthState = (typeof HEALTH_STATES)[number];
+
 /** What live traffic tells of a backend. Nothing is asked for it: without a live caller there is nobody to ask for. */
 export interface BackendHealth {
   /** `open`: calls are refused at once; `half_open`: one of them finds out whether it answers again. */
-  readonly state: (typeof HEALTH_STATES)[number];
+  readonly state: HealthState;
   /** The last fault of the backend itself; undefined when there was none since the start. */
   readonly lastFault: BackendFaultKind | undefined;
   /** When the present state began, in milliseconds since the epoch. */
@@ -29,7 +31,7 @@ export interface Attempt {
 export interface HealthOptions {
   /** Without any it never opens: what does not connect has its own way to hold back. */
   readonly breaker?: BreakerRules;
-  readonly onChange?: (health: BackendHealth) => void;
+  readonly onChange?: (health: BackendHealth, before: HealthState) => void;
 }
 
 /** Faults that speak of the backend; the others speak of the caller, of our limits or of one session. */
@@ -50,7 +52,7 @@ const PROBE_RETRY_MS = 1_000;
 /** How one backend fares in this replica, and whether it is asked at all now. */
 export class HealthRecord {
   readonly #rules: BreakerRules;
-  readonly #onChange: (health: BackendHealth) => void;
+  readonly #onChange: (health: BackendHealth, before: HealthState) => void;
   #breaker: BreakerState = CLOSED;
   #traffic: 'unknown' | 'healthy' | 'failing' = 'unknown';
   #lastFault: BackendFaultKind | undefined;
@@ -79,7 +81,9 @@ export class HealthRecord {
 
   /** The backend began to answer: a probe that takes long has shown what it was sent for. */
   heard(attempt: Attempt): void {
-    if (this.#breaker.kind === 'half_open') this.#step('answered', attempt);
+    if (this.#breaker.kind !== 'half_open' || this.#breaker.probe !== attempt.call) return;
+    this.#succeeded();
+    this.#step('answered', attempt);
   }
 
   /** How a call ended. Only in a handshake does silence speak of the backend: a call may take long by its nature. */
@@ -96,7 +100,7 @@ export class HealthRecord {
 
   read(): BackendHealth {
     return {
-      state: this.#breaker.kind === 'closed' ? this.#traffic : this.#breaker.kind,
+      state: this.#state,
       lastFault: this.#lastFault,
       since: this.#since,
       consecutiveFailures: this.#consecutiveFailures,
@@ -116,22 +120,27 @@ export class HealthRecord {
   }
 
   #enter(traffic: 'healthy' | 'failing'): void {
+    const before = this.#state;
     this.#traffic = traffic;
-    if (this.#breaker.kind === 'closed') this.#changed();
+    if (this.#state !== before) this.#changed(before);
   }
 
   #step(kind: 'asked' | Verdict, attempt: Attempt, now = performance.now()): BreakerState {
     const { call, startedAt } = attempt;
-    const before = this.#breaker;
-    const after = transition(before, { kind, call, startedAt, now }, this.#rules);
-    this.#breaker = after;
-    if (after.kind !== before.kind) this.#changed();
-    return after;
+    const before = this.#state;
+    const { kind: kindBefore } = this.#breaker;
+    this.#breaker = transition(this.#breaker, { kind, call, startedAt, now }, this.#rules);
+    if (this.#breaker.kind !== kindBefore) this.#changed(before);
+    return this.#breaker;
   }
 
-  #changed(): void {
+  get #state(): HealthState {
+    return this.#breaker.kind === 'closed' ? this.#traffic : this.#breaker.kind;
+  }
+
+  #changed(before: HealthState): void {
     this.#since = Date.now();
-    this.#onChange(this.read());
+    this.#onChange(this.read(), before);
   }
 }
 

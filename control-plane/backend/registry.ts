@@ -107,9 +107,12 @@ function healthOf(settings: BackendSettings, options: BackendRegistryOptions): H
   const log = logOf(settings.name, options);
   return new HealthRecord({
     ...(settings.kind === 'stdio' ? {} : { breaker: settings.breaker }),
-    onChange: ({ state, lastFault }) => {
-      if (state === 'healthy') log.info('the backend answers', { state });
-      else log.warn('the backend does not fare well', { state, kind: lastFault });
+    onChange: ({ state, lastFault: kind }, before) => {
+      if (state === 'open')
+        log.warn('the backend failed too often and is left alone for a while', { state, kind });
+      else if (state === 'half_open') log.info('a call finds out whether the backend is back', { state });
+      else if (before === 'half_open') log.info('the backend is back', { state });
+      else log.debug('the backend fares differently', { state, kind });
     },
   });
 }
