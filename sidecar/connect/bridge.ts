@@ -116,11 +116,12 @@ class Bridge {
       return;
     }
     const exchange = this.#open(message);
-    const { method } = message.scanned ?? {};
-    if (method === 'notifications/cancelled') await this.#cancel(message);
+    const { kind, method } = message.scanned ?? {};
+    const cancelled = method === 'notifications/cancelled' ? await this.#cancel(message) : undefined;
     const over = this.#run(message, exchange);
     // What the client says next may depend on a session, or on what it has told; not on an answer.
-    await (message.ids.length === 0 || method === 'initialize' ? over : exchange.sent);
+    await (kind === 'notification' || method === 'initialize' ? over : exchange.sent);
+    cancelled?.release();
     if (method !== 'notifications/initialized' || this.#session.http === undefined) return;
     this.#session.confirmed(message);
     this.#listener.start();
@@ -189,14 +190,15 @@ class Bridge {
     return over;
   }
 
-  /** A cancellation must not overtake its request: it would find nothing to cancel. */
-  async #cancel({ bytes, scanned }: ClientMessage): Promise<void> {
+  /** A cancellation must not overtake its request: it would find nothing to cancel. Resolves with what it ends. */
+  async #cancel({ bytes, scanned }: ClientMessage): Promise<Exchange | undefined> {
     const id =
       scanned?.requestId === undefined ? undefined : slice(bytes, scanned.requestId).toString('utf8');
     const exchange = id === undefined ? undefined : this.#inFlight.get(id);
-    if (exchange === undefined) return;
+    if (exchange === undefined) return undefined;
     exchange.cancel();
     await sleep(ARRIVAL_MS);
+    return exchange;
   }
 
   /** Another session may see other lists; the client knows only that it is connected, so it is told. */

@@ -11,7 +11,7 @@ export type Target =
 
 export interface ConnectSettings {
   readonly target: Target;
-  /** As it was written, for people. */
+  /** For people: as it was written, without a query. */
   readonly url: string;
   /** Shown to the sidecar with every request: its file, or the token itself. */
   readonly token: { readonly file: string } | { readonly value: string } | undefined;
@@ -50,7 +50,8 @@ export function loadSettings({ argv, env, cwd }: LoadOptions): ConnectSettings {
   if (target === undefined || level === undefined || format === undefined || problems.length > 0) {
     throw new ExitError(problems.join('\n'), EXIT_USAGE);
   }
-  return { target, url, token: findToken(flags['token-file'], { env, cwd }), log: { level, format } };
+  const [shown = ''] = url.split('?');
+  return { target, url: shown, token: findToken(flags['token-file'], { env, cwd }), log: { level, format } };
 }
 
 /** A token is never an argument: everybody on the machine can read those. */

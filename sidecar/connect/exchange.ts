@@ -6,7 +6,7 @@ import { type ClientMessage, rawId } from './client-message.ts';
 import { ConnectionLost, discard, type Endpoint, type HttpSession, type Reply } from './endpoint.ts';
 import { MessageStream } from './message-stream.ts';
 import type { Output } from './output.ts';
-import { Patience } from './patience.ts';
+import { NOTICE_MS, Patience, REQUEST_MS } from './patience.ts';
 import { outcomeUnknown, type Refusal, readRefusal, unreachable } from './refusals.ts';
 
 /** What all exchanges share. */
@@ -50,6 +50,7 @@ export class Exchange {
   readonly sent: Promise<void>;
   readonly #options: ExchangeOptions;
   readonly #owed: Set<string>;
+  readonly #end = new AbortController();
   #markSent: () => void = () => {};
   #cancelled = false;
   #renewed = false;
@@ -68,21 +69,31 @@ export class Exchange {
     this.#cancelled = true;
   }
 
+  /** Lets go of whatever it still waits for. */
+  release(): void {
+    this.#end.abort();
+  }
+
   /** Resolves when it is over. Never rejects. */
   async run(): Promise<void> {
     const { line, onRefusal } = this.#options;
+    const end = () => this.release();
+    line.signal.addEventListener('abort', end);
+    if (line.signal.aborted) end();
     try {
       const refusal = await this.#converse();
       if (refusal !== undefined) onRefusal(refusal, this.#settle());
     } catch (thrown) {
       onRefusal(line.signal.aborted ? closing() : MeshError.from(thrown), this.#settle());
     } finally {
+      line.signal.removeEventListener('abort', end);
       this.#markSent();
     }
   }
 
   async #converse(): Promise<Refusal | undefined> {
-    const patience = new Patience(this.#options.line.signal);
+    const lastsMs = this.#options.message.scanned?.kind === 'notification' ? NOTICE_MS : REQUEST_MS;
+    const patience = new Patience(lastsMs, this.#end.signal);
     for (;;) {
       const step = await this.#attempt();
       if (step === 'over' || this.#cancelled) return undefined;
@@ -100,7 +111,7 @@ export class Exchange {
         method: 'POST',
         session,
         body: message.bytes,
-        signal: line.signal,
+        signal: this.#end.signal,
         onSent: this.#markSent,
       });
     } catch (thrown) {
@@ -137,7 +148,7 @@ export class Exchange {
     const { line } = this.#options;
     const stream = new MessageStream(line, (message) => this.#deliver(message, reply));
     await stream.read(reply);
-    const patience = new Patience(line.signal);
+    const patience = new Patience(REQUEST_MS, this.#end.signal);
     for (let waitMs = stream.retryMs; !this.#over; ) {
       if (stream.lastEventId === '' || !(await patience.wait(waitMs))) return this.#lost();
       if (this.#over) break;
@@ -158,9 +169,9 @@ export class Exchange {
 
   /** Undefined when there is no connection. */
   async #resume(session: HttpSession | undefined, lastEventId: string): Promise<Reply | undefined> {
-    const { endpoint, signal } = this.#options.line;
+    const { endpoint } = this.#options.line;
     try {
-      return await endpoint.open({ method: 'GET', session, lastEventId, signal });
+      return await endpoint.open({ method: 'GET', session, lastEventId, signal: this.#end.signal });
     } catch (thrown) {
       if (thrown instanceof ConnectionLost) return undefined;
       throw thrown;

@@ -1,17 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../mesh/backoff.ts';
 
-/** A little less than the 60 s after which clients give up: they are to hear why. */
-const PATIENCE_MS = 55_000;
+/**
+ * How long a request is tried, and what must be told before it: together a little
+ * less than the 60 s after which clients give up, for they are to hear why.
+ */
+export const REQUEST_MS = 50_000;
+export const NOTICE_MS = 8_000;
 
 /** How long something is tried again, and when. */
 export class Patience {
   readonly #signal: AbortSignal;
+  readonly #lastsMs: number;
   #backoff = new Backoff();
-  #endsAt = performance.now() + PATIENCE_MS;
+  #endsAt: number;
 
-  constructor(signal: AbortSignal) {
+  constructor(lastsMs: number, signal: AbortSignal) {
+    this.#lastsMs = lastsMs;
     this.#signal = signal;
+    this.#endsAt = performance.now() + lastsMs;
   }
 
   /** Waits until the next attempt, at least `ms`. False, at once, where that would be too late. Rejects when the signal says so. */
@@ -25,6 +32,6 @@ export class Patience {
   /** It worked: what fails from here on is new. */
   restore(): void {
     this.#backoff = new Backoff();
-    this.#endsAt = performance.now() + PATIENCE_MS;
+    this.#endsAt = performance.now() + this.#lastsMs;
   }
 }

@@ -48,7 +48,7 @@ export function outcomeUnknown(): MeshError {
   );
 }
 
-export function unauthenticated(authorized: boolean): MeshError {
+function unauthenticated(authorized: boolean): MeshError {
   return new MeshError(
     'unauthenticated',
     authorized
