@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
+import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { McpClient, type Reply, reasonOf, textOf } from '../support/mcp-client.ts';
 import type { RecordedRequest } from '../support/recording-backend.ts';
 import { metric, post, type Stage, startStage, until } from '../support/stage.ts';
@@ -424,5 +425,40 @@ describe('Lists under names of their own', function () {
     expect(bodies.filter((body) => body.includes('of the first'))).to.have.lengthOf(0);
     await stage.backend('first').restart();
     expect(textOf(await warm.call('shared', { back: 1 }))).to.equal('{"back":1}');
+  });
+});
+
+describe('Lists of one session for many authorizations', function () {
+  this.timeout(30_000);
+  let stage: Stage;
+  let issuer: TestIssuer;
+
+  before(async () => {
+    issuer = await startIssuer();
+    const { url, jwksUri, audience } = issuer;
+    stage = await startStage({
+      backends: { alpha: {} },
+      identity: { issuers: [{ issuer: url, jwksUri, audiences: [audience] }] },
+    });
+  });
+  after(async () => {
+    await stage[Symbol.asyncDispose]();
+    await issuer.stop();
+  });
+
+  it(verifies('RST-10', 'AGG-7')('are read for each of them, and kept for the latest few'), async () => {
+    const client = await stage.open({ token: issuer.token({ scope: 's0' }) });
+    const asked = () => stage.backend('alpha').view.requests({ rpc: 'tools/list' }).length;
+    const listAs = async (scope: string) => {
+      const before = asked();
+      const reply = await client.alias({ token: issuer.token({ scope }) }).request('tools/list');
+      expect(namesOf(reply)).to.include('echo');
+      return asked() - before;
+    };
+    const scopes = Array.from({ length: 9 }, (_, n) => `s${n}`);
+    for (const scope of scopes) expect(await listAs(scope)).to.equal(1);
+    // Another token with the same rights sees the same; the first was dropped for the ninth.
+    expect(await listAs('s8')).to.equal(0);
+    expect(await listAs('s0')).to.equal(1);
   });
 });

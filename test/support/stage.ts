@@ -21,9 +21,11 @@ export interface StageOptions {
   readonly limits?: Readonly<Record<string, unknown>>;
   /** 1 when absent. */
   readonly replicas?: number;
+  /** The section of that name; without one the mesh takes anybody. */
+  readonly identity?: Readonly<Record<string, unknown>>;
 }
 
-/** The stage of the message stories: backends that record, and a mesh before them that takes anybody. */
+/** The stage of the message stories: backends that record, and a mesh before them. */
 export interface Stage extends AsyncDisposable {
   readonly mesh: Mesh;
   backend(name: string): RecordingBackend;
@@ -69,11 +71,12 @@ export function post(
 }
 
 function meshOptions(
-  { entries = {}, more = {}, naming, limits = {}, replicas = 1 }: StageOptions,
+  { entries = {}, more = {}, naming, limits = {}, replicas = 1, identity }: StageOptions,
   backends: ReadonlyMap<string, RecordingBackend>,
 ): MeshOptions {
   const urls = [...backends].map(([name, { url }]) => [name, { url, ...entries[name] }]);
   const servers = naming === undefined ? {} : { virtualServers: { default: { naming } } };
-  const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, limits };
-  return { replicas, store: 'embedded', anonymous: true, config };
+  const named = identity === undefined ? {} : { identity };
+  const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, ...named, limits };
+  return { replicas, store: 'embedded', anonymous: identity === undefined, config };
 }
