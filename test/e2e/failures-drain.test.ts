@@ -65,7 +65,7 @@ describe('A replica is told to go', function () {
   describe('while it takes a session over', () => {
     let setting: Setting;
     before(async () => {
-      setting = await startSetting({ replicas: 3 });
+      setting = await startSetting({ replicas: 3, storePath: true });
       await setting.whole();
     });
     after(() => setting[Symbol.asyncDispose]());
@@ -75,10 +75,10 @@ describe('A replica is told to go', function () {
       async () => {
         const { backend, storePath } = setting;
         const { client, owner, backendSession } = await setting.open();
+        const calls = metricOfEach(setting, 'outrigger_exchanges');
+        await setting.lose(owner);
         // A restore takes several round trips of 160 ms.
         storePath.set({ delayMs: 80 });
-        const calls = metricOfEach(setting, 'outrigger_exchanges');
-        await owner.kill('SIGKILL');
         const waiting = client.beginCall('effect', { tag: 'waits', ms: 1 });
         await until('the call is at another replica', async () => (await calls()).some((count) => count > 0));
         const [at] = (await calls()).flatMap((count, index) => (count > 0 ? [index] : []));

@@ -51,7 +51,7 @@ describe('The session store fails', function () {
   describe('one Redis with an append-only file', () => {
     let setting: Setting;
     before(async () => {
-      setting = await startSetting({ redis: { aof: true } });
+      setting = await startSetting({ redis: { aof: true }, storePath: true });
       await setting.whole();
     });
     after(() => setting[Symbol.asyncDispose]());
@@ -116,7 +116,7 @@ describe('The session store fails', function () {
           expect((await ended.client.call('whoami')).status).to.equal(404);
           expect(comesBackLater(await begin(setting))).to.equal(true);
           await setting.whole();
-          await kept.owner.kill('SIGKILL');
+          await setting.lose(kept.owner);
           expect(comesBackLater(await kept.client.call('whoami'))).to.equal(true);
         } finally {
           await redis.cli('config', 'set', 'maxmemory', '0');

@@ -224,7 +224,7 @@ describe('Who a caller is', function () {
       )('an anonymous session outlives its replica, under the backend\u2019s own credential'),
       async () => {
         const { client, owner, backendSession } = await setting.open({ token: undefined });
-        await owner.kill('SIGKILL');
+        await setting.lose(owner);
         const seen = JSON.parse(textOf(await answered(() => client.call('whoami'))));
         expect(seen).to.deep.equal({ authorization: BACKEND_CREDENTIAL, sessionId: backendSession });
       },

@@ -82,7 +82,7 @@ describe('A session is restored', function () {
         await client.request('resources/subscribe', { uri: 'memo://one' });
         const { initialises } = backend.view;
 
-        await story.owner.kill('SIGKILL');
+        await setting.lose(story.owner);
         expect(await listsOf(client)).to.deep.equal(lists);
         expect(await elicited(client)).to.deep.equal({ action: 'accept', content: { name: 'Ada' } });
         const stream = await client.listen();
@@ -130,7 +130,7 @@ describe('A session is restored', function () {
           await client.call('count');
           const before = backend.view.record.requests.length;
 
-          await story.owner.kill('SIGKILL');
+          await setting.lose(story.owner);
           backend.loseSessions();
           const reply = await client.call('count');
           expect(textOf(reply)).to.equal('1');
@@ -161,7 +161,7 @@ describe('A session is restored', function () {
     it(verifies('RST-4')('many calls at once bring it back once'), async () => {
       const { backend } = setting;
       const story = await setting.open();
-      await story.owner.kill('SIGKILL');
+      await setting.lose(story.owner);
       backend.loseSessions();
       const { initialises } = backend.view;
       const replies = await Promise.all(
@@ -180,7 +180,7 @@ describe('A session is restored', function () {
         const { backend } = setting;
         const { client, owner } = await setting.open();
         await client.call('count');
-        await owner.kill('SIGKILL');
+        await setting.lose(owner);
         backend.loseSessions();
         expect(reasonOf(await client.call('count'))).to.equal('backend_restarted');
         expect(textOf(await client.call('count'))).to.equal('1');

@@ -196,7 +196,7 @@ describe('Faults of replicas', function () {
       await until('it streams', () => call.lastEventId !== undefined);
       const place = call.lastEventId;
       expect(textOf(await call.reply())).to.equal('slept');
-      await owner.kill('SIGKILL');
+      await setting.lose(owner);
       const resumed = await answered(async () => (await client.listen(place)).reply());
       expect(textOf(resumed)).to.equal('slept');
       const again = await answered(async () => (await client.listen(place)).reply());

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startIssuer, type TestIssuer } from './issuer.ts';
 import { type ClientOptions, McpClient, type Reply, textOf } from './mcp-client.ts';
@@ -21,7 +22,7 @@ export interface Setting extends AsyncDisposable {
   readonly backend: RecordingBackend;
   /** With `store: 'redis'`. */
   readonly redis: RedisServer;
-  /** The path from all replicas to Redis. */
+  /** The path from all replicas to Redis, with `storePath`. */
   readonly storePath: TcpProxy;
   /** The path from the sidecars to a replica. */
   path(replica: Replica): TcpProxy;
@@ -29,6 +30,8 @@ export interface Setting extends AsyncDisposable {
   token(options?: Parameters<TestIssuer['token']>[0]): string;
   /** A session of its own with the replica that owns it. */
   open(options?: Partial<ClientOptions>): Promise<Story>;
+  /** Kills a replica, and waits until the sidecars know: a call before that is a call in flight. */
+  lose(replica: Replica): Promise<void>;
   /** Every replica runs and every sidecar has two streams (or one, to a lone replica). */
   whole(): Promise<void>;
 }
@@ -50,6 +53,8 @@ export interface SettingOptions {
   /** `redis` when absent. */
   readonly store?: 'redis' | 'embedded' | Readonly<Record<string, unknown>>;
   readonly redis?: RedisOptions;
+  /** A path that can be made bad lies before Redis. */
+  readonly storePath?: boolean;
   /** Redis is not running when the mesh starts. */
   readonly redisDown?: boolean;
   /** What the recording backend is. */
@@ -87,7 +92,7 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
   const backend = await RecordingBackend.start({ tools: TOOLS, ...options.script });
   const redis = store === 'redis' ? await startRedis(options.redis ?? {}) : undefined;
   if (options.redisDown === true) await redis?.kill('SIGKILL');
-  const storePath = redis === undefined ? undefined : await startProxy(redis);
+  const storePath = redis !== undefined && options.storePath === true ? await startProxy(redis) : undefined;
   const paths = new Map<string, TcpProxy>();
   const dispose = async () => {
     await Promise.all([issuer.stop(), backend.stop(), storePath?.[Symbol.asyncDispose]()]);
@@ -97,8 +102,10 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
     const mesh = await startMesh({
       ...(options.replicas === undefined ? { replicas: 2 } : { replicas: options.replicas }),
       ...(options.sidecars === undefined ? {} : { sidecars: options.sidecars }),
-      store,
-      ...(redis === undefined ? {} : { redisUrl: `redis://127.0.0.1:${storePath?.port}` }),
+      store:
+        redis === undefined
+          ? store
+          : { type: 'redis', url: `redis://127.0.0.1:${(storePath ?? redis).port}` },
       config: configuration(options, { issuer, backend }),
       anonymous: options.anonymous ?? false,
       ...(options.sidecarConfig === undefined ? {} : { sidecarConfig: options.sidecarConfig }),
@@ -221,12 +228,27 @@ class RunningSetting implements Setting {
   async whole(): Promise<void> {
     const { replicas, sidecars } = this.mesh;
     await Promise.all(replicas.map((each) => (each.alive ? each.ready() : each.start())));
-    const wanted = sidecars.length * Math.min(2, replicas.length);
+    const wanted = Math.min(2, replicas.length);
     await until(`${wanted} mesh streams`, async () => {
-      const counts = await Promise.all(replicas.map((each) => metric(each, 'outrigger_mesh_streams')));
-      return counts.reduce((sum, count) => sum + count, 0) >= wanted;
+      const served = await Promise.all(replicas.map((each) => metric(each, 'outrigger_mesh_streams')));
+      const total = served.reduce((sum, count) => sum + count, 0);
+      return total >= wanted * sidecars.length && (await this.#streams()).every((count) => count >= wanted);
     });
-    await Promise.all(sidecars.map((each) => each.ready()));
+  }
+
+  async lose(replica: Replica): Promise<void> {
+    await replica.kill('SIGKILL');
+    // Reads are sent again: an answer about a session that nobody has comes from a replica that lives.
+    for (const { url } of this.mesh.sidecars) {
+      const stranger = new McpClient({ url, token: this.token() });
+      stranger.sessionId = randomBytes(48).toString('base64url');
+      await until('the sidecar knows', async () => (await stranger.request('ping')).status === 404);
+    }
+  }
+
+  /** Of each sidecar. */
+  #streams(): Promise<number[]> {
+    return Promise.all(this.mesh.sidecars.map((each) => metric(each, 'outrigger_sidecar_mesh_streams')));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -250,7 +272,7 @@ export async function until(
   holds: () => Promise<boolean> | boolean,
   withinMs = 15_000,
 ): Promise<void> {
-  for (const giveUpAt = performance.now() + withinMs; performance.now() < giveUpAt; await sleep(20)) {
+  for (const giveUpAt = performance.now() + withinMs; performance.now() < giveUpAt; await sleep(25)) {
     if (await holds()) return;
   }
   throw new Error(`did not come about: ${what}`);
