@@ -1,50 +1,98 @@
 /**
  * `npm test`: runs the tests and ends by printing `N passed, N failed` alone on a
- * line. It fails when a test fails, when there was none, when the run broke off,
- * and when the tests left something behind that keeps their process alive.
- * Arguments are Mocha's: `npm test -- test/unit/config.test.ts`.
+ * line. It fails when a test fails, when there was none, when a run broke off, and
+ * when the tests left something behind that keeps their process alive.
+ *
+ * The files are dealt to two lanes, each file that starts programs in a process of
+ * its own, the others together; what a process wrote is shown when it has ended.
+ * Arguments are Mocha's and make one process of all: `npm test -- test/unit/config.test.ts`.
  */
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+const LANES = 2;
 const LINGER_MS = 15_000;
+/** Of files that wait for processes rather than work; the longest first, so that no lane ends late with one. */
+const SLOW = ['conformance', 'faults', 'contract', 'e2e', 'interleavings', 'clients'];
+
 const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
+const running = new Set();
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    batches.length = 0;
+    for (const mocha of running) mocha.kill(signal);
+  });
+}
+
 // Without a file Mocha would take what lies in this folder for tests, and this script with it.
 const files = given.some((argument) => argument.endsWith('.test.ts')) ? [] : ['test/**/*.test.ts'];
+const batches = given.length > 0 ? [[...given, ...files]] : dealt();
+const total = { passes: 0, failures: 0 };
+await Promise.all(Array.from({ length: LANES }, lane));
+if (total.passes === 0 && total.failures === 0) total.failures = 1;
+console.log(`${total.passes} passed, ${total.failures} failed`);
+process.exitCode = total.failures > 0 ? 1 : 0;
 
-const mocha = spawn(
-  process.execPath,
-  [
-    // Not Mocha's own launcher: that starts one more process, which the channel would not reach.
-    ...['--import', 'tsx', join(root, 'node_modules/mocha/lib/cli/cli.js')],
-    ...['--reporter', join(import.meta.dirname, 'support/reporter.cjs')],
-    ...given,
-    ...files,
-  ],
-  { cwd: root, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] },
-);
+function dealt() {
+  const files = readdirSync(join(root, 'test'), { recursive: true })
+    .filter((file) => file.endsWith('.test.ts'))
+    .sort();
+  const folder = (file) => file.split(/[\\/]/)[0];
+  const alone = SLOW.flatMap((slow) => files.filter((file) => folder(file) === slow)).map((file) => [file]);
+  const together = files.filter((file) => !SLOW.includes(folder(file)));
+  return [...alone, together].map((batch) => batch.map((file) => join('test', file)));
+}
 
-let counts;
-let lingering;
-mocha.on('message', (message) => {
-  counts = message;
-  lingering = setTimeout(() => {
-    console.error('The tests are over, but something that they left behind keeps them running.');
-    counts.failures += 1;
-    mocha.kill('SIGKILL');
-  }, LINGER_MS);
-});
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => mocha.kill(signal));
-mocha.once('exit', (code, signal) => {
-  clearTimeout(lingering);
-  if (counts === undefined) {
-    console.error(`The tests broke off (${signal ?? code}).`);
-    counts = { passes: 0, failures: 1 };
+async function lane() {
+  for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+    const { passes, failures } = await run(batch);
+    total.passes += passes;
+    total.failures += failures;
   }
-  const failed = counts.failures > 0 || counts.passes === 0 || (code ?? 0) !== 0;
-  console.log(
-    `${counts.passes} passed, ${Math.max(counts.failures, failed && counts.passes > 0 ? 1 : 0)} failed`,
+}
+
+/** Runs Mocha over a batch and resolves with its counts; what went wrong beside the tests counts as a failure. */
+function run(batch) {
+  const live = given.length > 0;
+  const mocha = spawn(
+    process.execPath,
+    [
+      // Not Mocha's own launcher: that starts one more process, which the channel would not reach.
+      ...['--import', 'tsx', join(root, 'node_modules/mocha/lib/cli/cli.js')],
+      ...['--reporter', join(import.meta.dirname, 'support/reporter.cjs')],
+      ...batch,
+    ],
+    { cwd: root, stdio: ['ignore', live ? 'inherit' : 'pipe', live ? 'inherit' : 'pipe', 'ipc'] },
   );
-  process.exitCode = failed ? 1 : 0;
-});
+  running.add(mocha);
+  const output = [];
+  for (const stream of [mocha.stdout, mocha.stderr]) stream?.on('data', (chunk) => output.push(chunk));
+
+  let counts;
+  let lingering;
+  mocha.on('message', (message) => {
+    counts = message;
+    lingering = setTimeout(() => {
+      output.push(
+        Buffer.from('The tests are over, but something that they left behind keeps them running.\n'),
+      );
+      counts.failures += 1;
+      mocha.kill('SIGKILL');
+    }, LINGER_MS);
+  });
+  return new Promise((resolve) => {
+    mocha.once('close', (code, signal) => {
+      clearTimeout(lingering);
+      running.delete(mocha);
+      if (counts === undefined) {
+        output.push(Buffer.from(`The tests of ${batch.join(' ')} broke off (${signal ?? code}).\n`));
+        counts = { passes: 0, failures: 1 };
+      }
+      if (code !== 0 && counts.failures === 0) counts.failures = 1;
+      process.stdout.write(Buffer.concat(output));
+      resolve(counts);
+    });
+  });
+}
