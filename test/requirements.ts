@@ -250,7 +250,7 @@ export const PROTOCOL = {
   },
   'BACK-6': {
     text: '401 → one refresh or exchange, then a typed error to that caller alone; 403 → our own step-up challenge; 429 and Retry-After are relayed as an error.',
-    deferred: 'credential exchange is not offered yet',
+    partly: 'the typed errors and Retry-After; credential exchange is not offered yet',
   },
   'BACK-7': { text: 'DELETE at the end, bounded, with a live identity when there is one.' },
   'BACK-8': {
@@ -618,11 +618,9 @@ export const FAULTS = {
   },
   B1: {
     text: 'refused / DNS fail / TLS expired / wrong host name → initialize succeeds with the others, `result._meta["dev.outrigger/backends"]` says which failed; tools/call → -32603 `backend_unavailable`',
-    partly: 'a refused connection; the other faults as the connector gives them',
   },
   B2: {
     text: 'slow initialize (30 s) → bounded per-backend budget; others unaffected; late result discarded and closed',
-    partly: 'the bound that the connector keeps; a later answer finds its connection closed',
   },
   B3: {
     text: "401/403 → caller sees -32000 `backend_unauthorized` + 401/403 only if the *caller's* credential is the cause; no retry with another identity",
@@ -649,7 +647,6 @@ export const FAULTS = {
   },
   B11: {
     text: '`WWW-Authenticate: resource_metadata="http://169.254…"` → never dereferenced server-side',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   B12: {
     text: 'hostile `outputSchema`/`inputSchema` (`pattern` ReDoS, recursive/remote `$ref`, 5 MB, depth 10k) → passed through as data, never compiled/fetched; event-loop stall ≤100 ms',

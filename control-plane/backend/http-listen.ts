@@ -48,6 +48,11 @@ export async function listen(port: ListenPort, options: ListenOptions): Promise<
   return 'closed';
 }
 
+/** How long to wait after so many failures: a random part, from 0 to 1, of a time that doubles with each. */
+export function backoffMs(failures: number, random: number): number {
+  return random * Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 16), LONGEST_BACKOFF_MS);
+}
+
 /** One GET and its stream. */
 class Connection implements ExchangeSink {
   /** How it ended; undefined when the signal ended it. */
@@ -113,8 +118,7 @@ class Connection implements ExchangeSink {
   waitMs(failures: number, outcome: Outcome): number {
     const asked =
       outcome.kind === 'refused' ? faultOfStatus(outcome.refusal, true).retryAfterMs : this.#retryMs;
-    const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 16), LONGEST_BACKOFF_MS);
-    return Math.max(asked ?? 0, Math.random() * backoff);
+    return Math.max(asked ?? 0, backoffMs(failures, Math.random()));
   }
 }
 

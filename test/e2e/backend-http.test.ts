@@ -258,51 +258,99 @@ describe('a Streamable HTTP backend', () => {
     expect(server.view.deletes).to.have.length(1);
   });
 
-  it('is listened to while somebody wants it, under that credential, and goes on where it stopped', async () => {
-    await using server = await RecordingBackend.start();
-    await using connector = connectTo(server.url);
-    const events = hear();
-    const session = await open(connector.backend, { events });
-    const listening = listenTo(session);
-    await server.listeners(1);
-    server.push({ method: 'notifications/tools/list_changed' });
-    await eventually(() => events.messages.length === 1);
-    server.cutStreams();
-    server.push({ method: 'notifications/prompts/list_changed' });
-    await eventually(() => events.messages.length === 2);
-    listening.stop();
-    expect(await listening.ended).to.equal('closed');
-    await server.listeners(0);
-    expect(listening.states.slice(0, 3)).to.deep.equal([true, false, true]);
-    expect(listening.gaps).to.equal(0);
-    const gets = server.view.requests({ method: 'GET' });
-    expect(gets[0]!.headers['last-event-id']).to.equal(undefined);
-    expect(gets[1]!.headers['last-event-id']).to.be.a('string');
-    expect(gets.map((get) => get.authorization)).to.deep.equal(['Bearer alice', 'Bearer alice']);
-  });
+  it(
+    verifies('BACK-3')(
+      'is listened to while somebody wants it, under that credential, and goes on where it stopped',
+    ),
+    async () => {
+      await using server = await RecordingBackend.start();
+      await using connector = connectTo(server.url);
+      const events = hear();
+      const session = await open(connector.backend, { events });
+      const listening = listenTo(session);
+      await server.listeners(1);
+      server.push({ method: 'notifications/tools/list_changed' });
+      await eventually(() => events.messages.length === 1);
+      server.cutStreams();
+      server.push({ method: 'notifications/prompts/list_changed' });
+      await eventually(() => events.messages.length === 2);
+      listening.stop();
+      expect(await listening.ended).to.equal('closed');
+      await server.listeners(0);
+      expect(listening.states.slice(0, 3)).to.deep.equal([true, false, true]);
+      expect(listening.gaps).to.equal(0);
+      const gets = server.view.requests({ method: 'GET' });
+      expect(gets[0]!.headers['last-event-id']).to.equal(undefined);
+      expect(gets[1]!.headers['last-event-id']).to.be.a('string');
+      expect(gets.map((get) => get.authorization)).to.deep.equal(['Bearer alice', 'Bearer alice']);
+    },
+  );
 
-  it('that does not number its events may have said something meanwhile: the listener hears of the gap', async () => {
-    await using server = await RecordingBackend.start({ eventIds: false });
-    await using connector = connectTo(server.url);
-    const session = await open(connector.backend);
-    const listening = listenTo(session);
-    await server.listeners(1);
-    expect(listening.gaps).to.equal(0);
-    server.cutStreams();
-    await eventually(() => listening.gaps === 1);
-    await session.close({ terminate: false });
-    expect(await listening.ended).to.equal('closed');
-  });
-
-  for (const status of [405, 404, 204, 501]) {
-    it(`that answers ${status} to a GET has no stream, and is not asked again`, async () => {
-      await using server = await RecordingBackend.start({ get: status });
+  it(
+    verifies('BACK-3')(
+      'that does not number its events may have said something meanwhile: the listener hears of the gap',
+    ),
+    async () => {
+      await using server = await RecordingBackend.start({ eventIds: false });
       await using connector = connectTo(server.url);
       const session = await open(connector.backend);
-      expect(await listenTo(session).ended).to.equal('unsupported');
-      expect(server.view.requests({ method: 'GET' })).to.have.length(1);
-    });
+      const listening = listenTo(session);
+      await server.listeners(1);
+      expect(listening.gaps).to.equal(0);
+      server.cutStreams();
+      await eventually(() => listening.gaps === 1);
+      await session.close({ terminate: false });
+      expect(await listening.ended).to.equal('closed');
+    },
+  );
+
+  for (const status of [405, 404, 204, 501]) {
+    it(
+      verifies('BACK-3')(`that answers ${status} to a GET has no stream, and is not asked again`),
+      async () => {
+        await using server = await RecordingBackend.start({ get: status });
+        await using connector = connectTo(server.url);
+        const session = await open(connector.backend);
+        expect(await listenTo(session).ended).to.equal('unsupported');
+        expect(server.view.requests({ method: 'GET' })).to.have.length(1);
+      },
+    );
   }
+
+  it(
+    verifies('BACK-3')('that is down is asked again, less and less often, until nobody listens any more'),
+    async () => {
+      await using server = await RecordingBackend.start({ get: 503 });
+      await using connector = connectTo(server.url);
+      const listeners = await Promise.all(Array.from({ length: 6 }, () => open(connector.backend)));
+      const listening = listeners.map(listenTo);
+      const asked = () => server.view.requests({ method: 'GET' }).length;
+      await eventually(() => asked() > 12);
+      server.script({ get: 'stream' });
+      await server.listeners(6);
+      for (const each of listening) each.stop();
+      for (const each of listening) expect(await each.ended).to.equal('closed');
+      // Without waits in between thousands would have come.
+      expect(asked()).to.be.lessThan(60);
+      for (const { gaps, states } of listening) {
+        expect(gaps).to.equal(0);
+        expect(states).to.deep.equal([true, false]);
+      }
+    },
+  );
+
+  it(verifies('BACK-3')('that says when to come back is not asked before'), async () => {
+    await using server = await RecordingBackend.start();
+    await using connector = connectTo(server.url);
+    const session = await open(connector.backend);
+    const started = Date.now();
+    server.next('GET', { status: 503, headers: { 'retry-after': '1' } });
+    const listening = listenTo(session);
+    await server.listeners(1);
+    expect(Date.now() - started).to.be.at.least(950);
+    listening.stop();
+    await listening.ended;
+  });
 
   it('that lost the session says so to a listener too', async () => {
     await using server = await RecordingBackend.start();

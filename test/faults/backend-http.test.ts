@@ -100,6 +100,21 @@ describe('a Streamable HTTP backend that misbehaves', () => {
     });
   }
 
+  it(verifies('B11')('names in its challenge where more is to be learned: nobody goes there'), async () => {
+    await using server = await RecordingBackend.start();
+    await using elsewhere = await RecordingBackend.start();
+    await using connector = connectTo(server.url);
+    const session = await open(connector.backend);
+    const challenge = `Bearer resource_metadata="${elsewhere.url}", error="invalid_token"`;
+    for (const method of ['tools/call', 'initialize']) {
+      server.next(method, { status: 401, headers: { 'www-authenticate': challenge } });
+    }
+    expect(await faultOf(callTool(session, 'echo'))).to.include({ kind: 'unauthorized' });
+    expect(await faultOf(open(connector.backend))).to.include({ kind: 'unauthorized' });
+    expect(await callTool(session, 'echo')).to.equal('{}');
+    expect(elsewhere.view.requests()).to.deep.equal([]);
+  });
+
   it(verifies('BACK-5')('redirects: nobody follows, and the credential goes nowhere'), async () => {
     await using server = await RecordingBackend.start();
     await using elsewhere = await RecordingBackend.start();

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { isForbiddenAddress } from '../../control-plane/backend/address-policy.ts';
 import { Deadlines } from '../../control-plane/backend/deadlines.ts';
 import { fingerprintOf } from '../../control-plane/backend/facts.ts';
+import { backoffMs } from '../../control-plane/backend/http-listen.ts';
 import { LineReader } from '../../control-plane/backend/line-reader.ts';
 import { renumber, scan } from '../../control-plane/backend/messages.ts';
 import { Restarts } from '../../control-plane/backend/restarts.ts';
@@ -106,6 +107,13 @@ describe('the parts of the connectors', () => {
       expect(restarts.waitMs).to.equal(0);
     },
   );
+
+  it(verifies('BACK-3')('wait longer after each failure, up to a time, and at random'), () => {
+    const longest = [0, 1, 2, 3, 4, 5, 6, 7, 100].map((failures) => backoffMs(failures, 1));
+    expect(longest).to.deep.equal([500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+    expect(backoffMs(3, 0.5)).to.equal(2_000);
+    expect(backoffMs(3, 0)).to.equal(0);
+  });
 
   it('fingerprint a backend session by its name and id, and one without an id as itself alone', () => {
     expect(fingerprintOf('a', 's')).to.equal(fingerprintOf('a', 's'));
