@@ -695,7 +695,7 @@ export const FAULTS = {
   },
   C9: {
     text: 'unhandled rejection injected → logged, request fails, process policy = crash fast with non-zero exit + restart test',
-    deferred: 'overload is not shed yet',
+    partly: 'the programs and their supervisor; no request is under way',
   },
   C10: {
     text: 'fd exhaustion (EMFILE), disk full, heap near limit → shed 503 before death (Envoy overload: shrink at 95 %, stop accepting at 98 %)',
@@ -703,11 +703,11 @@ export const FAULTS = {
   },
   C11: {
     text: 'mixed versions N / N+1 (proto, record schema) → both directions work',
-    deferred: 'only one version of the protocol exists yet',
+    partly: 'frames and fields of the mesh stream; records have one schema so far',
   },
   C12: {
     text: 'config push invalid (bad URL, duplicate backend name) → rejected, old config stays, metric',
-    deferred: 'configuration is not reloaded yet',
+    partly: 'what a program is started with; configuration is not reloaded yet',
   },
   X1: {
     text: 'CP unreachable at start → listens, `/readyz` false, requests 503 + Retry-After, reconnect with backoff+jitter',
