@@ -55,6 +55,7 @@ export class Exchange {
   #cancelled = false;
   #renewed = false;
   #repeated = false;
+  #waiting = false;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -118,7 +119,7 @@ export class Exchange {
       // What waits to be sent does not hold up what the client says next.
       this.#markSent();
       if (!(thrown instanceof ConnectionLost)) throw thrown;
-      return thrown.written ? this.#lost() : { refusal: unreachable(line.url), againAfterMs: 0 };
+      return thrown.written ? this.#lost() : this.#unreachable();
     }
     if (reply.status === 200) return this.#hear(reply, session);
     if (reply.status === 202 && this.#owed.size === 0) {
@@ -126,6 +127,13 @@ export class Exchange {
       return 'over';
     }
     return this.#refused(reply, session);
+  }
+
+  #unreachable(): Step {
+    const { url, log } = this.#options.line;
+    if (!this.#waiting) log.info('nothing answers; it is tried again', { url });
+    this.#waiting = true;
+    return { refusal: unreachable(url), againAfterMs: 0 };
   }
 
   async #refused(reply: Reply, session: HttpSession | undefined): Promise<Step> {

@@ -10,7 +10,7 @@ import type { Output } from './output.ts';
 /** Until a stream names its own time. */
 const RETRY_MS = 1_000;
 /** A stream that asks for more is asked again all the same. */
-const LONGEST_RETRY_MS = 5 * 60_000;
+const LONGEST_RETRY_MS = 30_000;
 
 /**
  * The messages of one stream, across the connections on which it is resumed, or
