@@ -1,7 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
-import { request, resultWithMeta } from '../../shared/json-rpc/envelope.ts';
-import { slice } from '../../shared/json-rpc/message.ts';
+import { resultWithMeta } from '../../shared/json-rpc/envelope.ts';
 import type { Caller } from '../identity/caller.ts';
 import {
   buildCatalogue,
@@ -10,12 +9,12 @@ import {
   type Route,
   type RouteKind,
 } from '../virtual-server/catalogue.ts';
-import type { BackendItems, Item } from '../virtual-server/item.ts';
-import { MAX_ITEMS, MAX_PAGES, parseListPage } from '../virtual-server/list-page.ts';
 import { type Routes, routesFrom } from '../virtual-server/routes.ts';
-import { type CallEnvironment, callBackend, connect, toMeshError } from './backend-call.ts';
+import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
-import { BACKENDS_META, type Outage, outages } from './backend-outages.ts';
+import { BACKENDS_META, outages } from './backend-outages.ts';
+import { readList } from './list-reader.ts';
+import { failures, type ListView, listKey, newView, waitedFor } from './list-view.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
 import type { VirtualServer } from './virtual-server.ts';
@@ -29,26 +28,12 @@ const RETRY_MS = 5_000;
 /** Authorization contexts of one session that are seen at a time; a caller whose view was dropped reads anew. */
 const MOST_VIEWS = 8;
 
-const METHODS: Readonly<Record<ListKind, string>> = {
-  tools: 'tools/list',
-  resources: 'resources/list',
-  resourceTemplates: 'resources/templates/list',
-  prompts: 'prompts/list',
-};
-const CAPABILITIES: Readonly<Record<ListKind, string>> = {
-  tools: 'tools',
-  resources: 'resources',
-  resourceTemplates: 'resources',
-  prompts: 'prompts',
-};
 const KIND_OF: Readonly<Record<RouteKind, ListKind>> = {
   tool: 'tools',
   prompt: 'prompts',
   resource: 'resources',
   template: 'resourceTemplates',
 };
-const NEVER = new AbortController().signal;
-
 export interface CatalogueOptions {
   readonly calls: CallEnvironment;
   readonly clock: Clock;
@@ -62,25 +47,6 @@ export interface CatalogueOptions {
   readonly onLate: (session: LiveSession, kind: ListKind) => void;
 }
 
-interface Reading {
-  readonly at: number;
-  readonly stale: boolean;
-  readonly failure: MeshError | undefined;
-}
-
-/** What one authorization context sees through a session. */
-interface View {
-  /** Last known items; a backend's list that was never read is absent. */
-  readonly items: Map<string, BackendItems>;
-  readonly readings: Map<string, Reading>;
-  readonly flights: Map<string, Promise<void>>;
-  /** Backends that a list has waited for in vain; no other waits for them until one of their lists comes. */
-  readonly slow: Set<string>;
-  /** The versions that the client has been given. */
-  readonly served: Map<ListKind, string>;
-  catalogue: Catalogue | undefined;
-}
-
 /**
  * The merged lists of the live sessions, one view for each authorization context,
  * because a backend may show each caller something else. Lists are read under the
@@ -91,7 +57,7 @@ export class Catalogues {
   readonly #options: CatalogueOptions;
   readonly #cursorKey: Buffer;
   /** By the digest of their authorization context, the one longest unused first. */
-  readonly #views = new WeakMap<LiveSession, Map<string, View>>();
+  readonly #views = new WeakMap<LiveSession, Map<string, ListView>>();
 
   constructor(options: CatalogueOptions) {
     this.#options = options;
@@ -135,7 +101,7 @@ export class Catalogues {
     const found = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
     const [silent] = found === undefined ? this.#silent(session, view, wanted.kind) : (found.rivals ?? []);
     if (silent !== undefined) {
-      const failure = view.readings.get(key(silent, KIND_OF[wanted.kind]))?.failure;
+      const failure = view.readings.get(listKey(silent, KIND_OF[wanted.kind]))?.failure;
       const why = failure?.message ?? `The backend "${silent}" has not answered yet.`;
       throw new MeshError('backend_unavailable', `This may be the backend "${silent}"'s. ${why}`, {
         backend: silent,
@@ -175,9 +141,9 @@ export class Catalogues {
   stale(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
     for (const view of this.#views.get(session)?.values() ?? []) {
       for (const kind of kinds) {
-        const reading = view.readings.get(key(backend, kind));
+        const reading = view.readings.get(listKey(backend, kind));
         if (reading !== undefined)
-          view.readings.set(key(backend, kind), { ...reading, stale: true, failure: undefined });
+          view.readings.set(listKey(backend, kind), { ...reading, stale: true, failure: undefined });
       }
     }
   }
@@ -224,19 +190,12 @@ export class Catalogues {
     this.#options.tables.forget(session);
   }
 
-  #view(session: LiveSession, caller: Caller): View {
-    const views = this.#views.get(session) ?? new Map<string, View>();
+  #view(session: LiveSession, caller: Caller): ListView {
+    const views = this.#views.get(session) ?? new Map<string, ListView>();
     this.#views.set(session, views);
     const known = views.get(caller.contextDigest);
     if (known !== undefined && views.size === 1) return known;
-    const view = known ?? {
-      items: new Map(),
-      readings: new Map(),
-      flights: new Map(),
-      slow: new Set(),
-      served: new Map(),
-      catalogue: undefined,
-    };
+    const view = known ?? newView();
     views.delete(caller.contextDigest);
     views.set(caller.contextDigest, view);
     const [oldest] = views.keys();
@@ -244,7 +203,7 @@ export class Catalogues {
     return view;
   }
 
-  #catalogue(session: LiveSession, view: View): Catalogue {
+  #catalogue(session: LiveSession, view: ListView): Catalogue {
     view.catalogue ??= buildCatalogue({
       backends: session.body.desired.map((name) => ({ name })),
       naming: this.#naming(session),
@@ -255,7 +214,7 @@ export class Catalogues {
   }
 
   /** Backends that may own a name that nobody else has: their list has never been read. A prefix would have told. */
-  #silent(session: LiveSession, view: View, kind: RouteKind): readonly string[] {
+  #silent(session: LiveSession, view: ListView, kind: RouteKind): readonly string[] {
     const prefixed = (kind === 'tool' || kind === 'prompt') && this.#naming(session).mode === 'prefix';
     return prefixed ? [] : this.#catalogue(session, view).unread(KIND_OF[kind]);
   }
@@ -302,9 +261,13 @@ export class Catalogues {
     void Promise.all(reads.values()).then(() => this.#options.onLate(session, kind));
   }
 
-  #current(session: LiveSession, view: View, { link, kind }: { link: BackendLink; kind: ListKind }): boolean {
-    const reading = view.readings.get(key(link.name, kind));
-    if (reading === undefined || reading.stale || view.flights.has(key(link.name, kind))) return false;
+  #current(
+    session: LiveSession,
+    view: ListView,
+    { link, kind }: { link: BackendLink; kind: ListKind },
+  ): boolean {
+    const reading = view.readings.get(listKey(link.name, kind));
+    if (reading === undefined || reading.stale || view.flights.has(listKey(link.name, kind))) return false;
     const age = this.#options.clock.now() - reading.at;
     if (reading.failure !== undefined) return age < RETRY_MS;
     return age < UNHEARD_MS || this.#options.hears(session, link.name);
@@ -317,9 +280,9 @@ export class Catalogues {
   #read(
     session: LiveSession,
     caller: Caller,
-    { view, link, kind }: { view: View; link: BackendLink; kind: ListKind },
+    { view, link, kind }: { view: ListView; link: BackendLink; kind: ListKind },
   ): Promise<void> {
-    const id = key(link.name, kind);
+    const id = listKey(link.name, kind);
     const running = view.flights.get(id);
     if (running !== undefined) return running;
     const once = () => this.#readOnce(session, caller, { view, link, kind });
@@ -333,85 +296,17 @@ export class Catalogues {
   async #readOnce(
     session: LiveSession,
     caller: Caller,
-    { view, link, kind }: { view: View; link: BackendLink; kind: ListKind },
+    { view, link, kind }: { view: ListView; link: BackendLink; kind: ListKind },
   ): Promise<void> {
-    const id = key(link.name, kind);
+    const id = listKey(link.name, kind);
     const { clock } = this.#options;
     view.readings.set(id, { at: clock.now(), stale: false, failure: undefined });
     try {
-      const items = await this.#fetch(session, caller, { link, kind });
+      const items = await readList(this.#options.calls, { session, caller, link, kind });
       view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
       view.catalogue = undefined;
     } catch (thrown) {
       view.readings.set(id, { at: clock.now(), stale: false, failure: toMeshError(thrown, link.name) });
     }
   }
-
-  /** All pages of one backend's list, under this caller's credential. */
-  async #fetch(
-    session: LiveSession,
-    caller: Caller,
-    { link, kind }: { link: BackendLink; kind: ListKind },
-  ): Promise<readonly Item[]> {
-    const backend = await connect(session, link, caller);
-    if (backend.facts.capabilities[CAPABILITIES[kind]] === undefined) return [];
-    const items: Item[] = [];
-    let cursor: string | undefined;
-    for (let page = 0; page < MAX_PAGES && items.length <= MAX_ITEMS; page += 1) {
-      const answer = await this.#page(session, caller, { link, kind, cursor });
-      items.push(...answer.items);
-      cursor = answer.nextCursor;
-      if (cursor === undefined) return items;
-    }
-    throw new MeshError('backend_protocol_error', `The backend "${link.name}" has a list without end.`, {
-      backend: link.name,
-    });
-  }
-
-  async #page(
-    session: LiveSession,
-    caller: Caller,
-    { link, kind, cursor }: { link: BackendLink; kind: ListKind; cursor: string | undefined },
-  ) {
-    const method = METHODS[kind];
-    const params = cursor === undefined ? {} : { params: [Buffer.from(JSON.stringify({ cursor }))] };
-    const { bytes, scanned } = await callBackend(this.#options.calls, {
-      session,
-      link,
-      caller,
-      method,
-      signal: NEVER,
-      build: (id) => request({ id: Buffer.from(String(id)), method, ...params }),
-      onMessage: () => {},
-    });
-    // A backend that claims a capability without its method has nothing of it.
-    if (scanned.result === undefined) return { items: [], nextCursor: undefined };
-    return parseListPage(kind, slice(bytes, scanned.result));
-  }
-}
-
-function key(backend: string, kind: ListKind): string {
-  return `${backend} ${kind}`;
-}
-
-/** Backends that have not given this list yet. */
-function waitedFor(view: View, kind: ListKind): Record<string, Outage> {
-  const late: Record<string, Outage> = {};
-  for (const id of view.flights.keys()) {
-    const [name = '', of] = id.split(' ');
-    const message = `The backend "${name}" has not given its list yet.`;
-    if (of === kind) late[name] = { status: 'unavailable', reason: 'backend_timeout', message };
-  }
-  return late;
-}
-
-function failures(view: View, kind: ListKind): Record<string, Outage> {
-  const failed: Record<string, Outage> = {};
-  for (const [id, { failure }] of view.readings) {
-    const [name = '', of] = id.split(' ');
-    if (failure !== undefined && of === kind) {
-      failed[name] = { status: 'unavailable', reason: failure.reason, message: failure.message };
-    }
-  }
-  return failed;
 }

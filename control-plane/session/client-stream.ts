@@ -1,6 +1,7 @@
 import { isEdgeReason, type MeshError } from '../../shared/errors.ts';
 import type { ReplySink } from '../rpc/exchange.ts';
 import { type EventLog, formatEventId, type LoggedEvent } from './event-log.ts';
+import { type ReplayedEvent, readOpening, replay, writeOpening } from './stream-replay.ts';
 
 /** How long a client waits before it resumes a stream, unless a backend asked for another time. */
 const RETRY_MS = 1_000;
@@ -89,7 +90,7 @@ export class ClientStream {
     if (this.#phase !== 'waiting') return;
     this.#phase = 'streaming';
     this.#reply?.stream();
-    if (this.#options.priming) this.#emit([Buffer.from(this.#opening(retryMs))], false);
+    if (this.#options.priming) this.#emit([writeOpening({ ids: this.#options.requestIds, retryMs })], false);
   }
 
   /** A message that is not an answer. Dropped when the reader is too far behind; false says so. */
@@ -234,10 +235,6 @@ export class ClientStream {
     this.#options.onDone(this);
   }
 
-  #opening(retryMs: number): string {
-    return JSON.stringify({ ids: this.#options.requestIds, retryMs });
-  }
-
   #emit(pieces: Pieces, answer: boolean): void {
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     this.#seq += 1;
@@ -280,7 +277,9 @@ export class ClientStream {
     const eventId = logged ? this.#eventId(entry.seq) : undefined;
     this.#resumable ||= logged;
     if (!this.#isOpening(entry)) return reply.event(entry.pieces, eventId);
-    return eventId === undefined || reply.event([], eventId, retryOf(entry.pieces));
+    return (
+      eventId === undefined || reply.event([], eventId, readOpening(Buffer.concat(entry.pieces)).retryMs)
+    );
   }
 
   /** Nobody reads: what the log has can be fetched from there, only the rest must wait here. */
@@ -326,73 +325,4 @@ function toEvent(entry: Entry): LoggedEvent {
   // The opening says what is owed: it outlives the caps as an answer does.
   const kept = entry.answer || entry.seq === 1;
   return { seq: entry.seq, data: Buffer.concat(entry.pieces), answer: kept };
-}
-
-function retryOf(pieces: Pieces): number {
-  const { retryMs } = parseOpening(Buffer.concat(pieces));
-  return retryMs;
-}
-
-/** What the first event of a stream holds for the replicas; the client gets it without data. */
-function parseOpening(data: Buffer): { ids: string[]; retryMs: number } {
-  return JSON.parse(data.toString('utf8')) as { ids: string[]; retryMs: number };
-}
-
-/** An event that a stream gives again; without an id where the log does not have it. */
-type ReplayedEvent = LoggedEvent & { readonly unlogged?: true };
-
-export interface Replay {
-  readonly id: string;
-  readonly epoch: number;
-  readonly after: number;
-  readonly events: readonly ReplayedEvent[];
-}
-
-/** Writes the later events of a stream to its reader and returns the last number that it now has. */
-export function replay(reply: ReplySink, stream: Replay): number {
-  let last = stream.after;
-  for (const event of stream.events) {
-    if (event.seq <= stream.after || isOpening(event)) continue;
-    if (event.seq > last + 1) reply.event([gapNotice(event.seq - last - 1)]);
-    const eventId = formatEventId({ stream: stream.id, epoch: stream.epoch, seq: event.seq });
-    reply.event([event.data], event.unlogged ? undefined : eventId);
-    last = event.seq;
-  }
-  return last;
-}
-
-/** The raw ids of the requests whose answers a stored stream still owes. */
-export function owedRequests(events: readonly LoggedEvent[]): readonly string[] {
-  const first = events[0];
-  if (first === undefined || !isOpening(first)) return [];
-  const answers = events.slice(1).filter(({ answer }) => answer).length;
-  // Answers come in any order; only a stream of one request tells whose is missing.
-  const { ids } = parseOpening(first.data);
-  return answers === 0 ? ids : [];
-}
-
-const OPENING = Buffer.from('{"ids":');
-
-function isOpening(event: LoggedEvent): boolean {
-  return event.seq === 1 && event.data.subarray(0, OPENING.length).equals(OPENING);
-}
-
-/** What the buffer could not keep is said, not skipped in silence. */
-function gapNotice(missing: number): Buffer {
-  return warning(`${missing} earlier message(s) of this stream are no longer kept`);
-}
-
-/** The same where nothing of a stream is left. */
-export function notKept(): Buffer {
-  return warning('The earlier messages of this stream are no longer kept');
-}
-
-function warning(data: string): Buffer {
-  return Buffer.from(
-    JSON.stringify({
-      jsonrpc: '2.0',
-      method: 'notifications/message',
-      params: { level: 'warning', logger: 'outrigger', data },
-    }),
-  );
 }

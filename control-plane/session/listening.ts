@@ -6,9 +6,10 @@ import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
 import { connect } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
-import { ClientStream, notKept, owedRequests, replay } from './client-stream.ts';
+import { ClientStream } from './client-stream.ts';
 import { type EventId, parseEventId } from './event-log.ts';
 import type { LiveSession } from './live-session.ts';
+import { notKept, owedRequests, replay } from './stream-replay.ts';
 
 export interface ListeningOptions {
   readonly clock: Clock;

@@ -1,0 +1,62 @@
+import type { MeshError } from '../../shared/errors.ts';
+import type { Catalogue, ListKind } from '../virtual-server/catalogue.ts';
+import type { BackendItems } from '../virtual-server/item.ts';
+import type { Outage } from './backend-outages.ts';
+
+/** When a list of one backend was last asked for, and what came of it. */
+export interface Reading {
+  readonly at: number;
+  readonly stale: boolean;
+  readonly failure: MeshError | undefined;
+}
+
+/** What one authorization context sees through a session. Lists are named by `listKey`. */
+export interface ListView {
+  /** Last known items; a backend's list that was never read is absent. */
+  readonly items: Map<string, BackendItems>;
+  readonly readings: Map<string, Reading>;
+  readonly flights: Map<string, Promise<void>>;
+  /** Backends that a list has waited for in vain; no other waits for them until one of their lists comes. */
+  readonly slow: Set<string>;
+  /** The versions that the client has been given. */
+  readonly served: Map<ListKind, string>;
+  catalogue: Catalogue | undefined;
+}
+
+export function newView(): ListView {
+  return {
+    items: new Map(),
+    readings: new Map(),
+    flights: new Map(),
+    slow: new Set(),
+    served: new Map(),
+    catalogue: undefined,
+  };
+}
+
+export function listKey(backend: string, kind: ListKind): string {
+  return `${backend} ${kind}`;
+}
+
+/** Backends that have not given this list yet. */
+export function waitedFor(view: ListView, kind: ListKind): Record<string, Outage> {
+  const late: Record<string, Outage> = {};
+  for (const id of view.flights.keys()) {
+    const [name = '', of] = id.split(' ');
+    const message = `The backend "${name}" has not given its list yet.`;
+    if (of === kind) late[name] = { status: 'unavailable', reason: 'backend_timeout', message };
+  }
+  return late;
+}
+
+/** Backends whose last read of this list failed, and why. */
+export function failures(view: ListView, kind: ListKind): Record<string, Outage> {
+  const failed: Record<string, Outage> = {};
+  for (const [id, { failure }] of view.readings) {
+    const [name = '', of] = id.split(' ');
+    if (failure !== undefined && of === kind) {
+      failed[name] = { status: 'unavailable', reason: failure.reason, message: failure.message };
+    }
+  }
+  return failed;
+}
