@@ -4,7 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
-import { callTool, connectTo, eventually, faultOf, open } from '../support/backend-calls.ts';
+import { callTool, connectTo, connectToSse, eventually, faultOf, open } from '../support/backend-calls.ts';
+import { LegacySseBackend } from '../support/legacy-sse-backend.ts';
 import { RecordingBackend } from '../support/recording-backend.ts';
 import { spawnReady } from '../support/spawn-ready.ts';
 
@@ -64,6 +65,30 @@ describe('connectors in the world', () => {
     expect(given).to.have.length(5);
     expect(await callTool(session, 'echo')).to.equal('{}');
   });
+
+  it(
+    verifies('RST-2', 'BACK-10')('let go of the one that opened a stream as well, whose head alone holds it'),
+    async () => {
+      await using server = await LegacySseBackend.start();
+      await using connector = connectToSse(server.url);
+      let given = new WeakRef<Record<string, string>>({});
+      const opening = () => {
+        const credential = { authorization: 'Bearer opener' };
+        given = new WeakRef(credential);
+        return open(connector.backend, { credential });
+      };
+      const session = await opening();
+      await eventually(() => server.posts('notifications/initialized').length === 1);
+      setFlagsFromString('--expose_gc');
+      const collect = runInNewContext('gc') as () => void;
+      await eventually(() => {
+        collect();
+        return given.deref() === undefined;
+      });
+      expect(await callTool(session, 'echo')).to.equal('{}');
+      expect(server.streams[0]!.authorization).to.equal('Bearer opener');
+    },
+  );
 });
 
 function startEverything(port: number) {
