@@ -8,7 +8,7 @@ export const MAX_PART_BYTES = 64 * 1024;
 /** A sealed routing table, in bytes. */
 export const MAX_TABLE_BYTES = 1024 * 1024;
 /** One event: the message limit of 4 MiB and room for its seal, in bytes. */
-export const MAX_EVENT_BYTES = 4 * 1024 * 1024 + MAX_PART_BYTES;
+const MAX_EVENT_BYTES = 4 * 1024 * 1024 + MAX_PART_BYTES;
 /** Events kept of one stream beside its answers. */
 export const MAX_STREAM_EVENTS = 256;
 /** Their bytes. */
