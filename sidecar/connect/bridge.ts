@@ -16,7 +16,7 @@ import { Exchange, type Line } from './exchange.ts';
 import { LineReader, type Line as TextLine } from './framing.ts';
 import { Listener } from './listener.ts';
 import { Output } from './output.ts';
-import { type Refusal, refusalAnswer } from './refusals.ts';
+import { closing, type Refusal, refusalAnswer } from './refusals.ts';
 import { ClientSession } from './session.ts';
 
 export interface BridgeOptions {
@@ -29,6 +29,8 @@ export interface BridgeOptions {
 /** Requests at once, and the bytes of them; what is beyond gets an error at once, for answers to the server must not wait behind it. */
 const MAX_IN_FLIGHT = 1_024;
 const MAX_IN_FLIGHT_BYTES = 128 * 1024 * 1024;
+/** Of messages that wait for their turn, before the client is to wait. */
+const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 /** After the end of input answers may still come for so long; clients kill after 2 s. */
 const SETTLE_MS = 1_500;
 const DELETE_MS = 1_000;
@@ -80,13 +82,25 @@ class Bridge {
   /** Takes the client's messages, in their order. Resolves when the input is over and what was asked is answered, or has had its time. */
   async carry(input: Readable): Promise<void> {
     const lines = new LineReader();
+    let turn = Promise.resolve();
+    let waitingBytes = 0;
+    const queue = (line: TextLine) => {
+      waitingBytes += line.length;
+      turn = turn
+        .then(() => this.#take(line))
+        .then(() => {
+          waitingBytes -= line.length;
+        });
+    };
     for await (const chunk of input) {
-      for (const line of lines.push(chunk as Buffer)) await this.#take(line);
+      for (const line of lines.push(chunk as Buffer)) queue(line);
+      // Reading on is how the end of the client is seen while a message has to wait.
+      if (waitingBytes > MAX_WAITING_BYTES) await turn;
     }
-    for (const line of lines.end()) await this.#take(line);
+    for (const line of lines.end()) queue(line);
     const settled = new AbortController();
     const bound = sleep(SETTLE_MS, undefined, { signal: settled.signal }).catch(() => undefined);
-    await Promise.race([Promise.all(this.#running), bound]);
+    await Promise.race([turn.then(() => Promise.all(this.#running)), bound]);
     settled.abort();
   }
 
@@ -107,14 +121,13 @@ class Bridge {
   }
 
   async #take(line: TextLine): Promise<void> {
-    if (this.#end.signal.aborted) return;
     const message = this.#parse(line);
     if (message === undefined) return;
     const refusal = this.#inadmissible(message);
     if (refusal !== undefined) {
       for (const id of message.ids) this.#line.output.write(refusalAnswer(id, refusal));
-      return;
     }
+    if (refusal !== undefined || this.#end.signal.aborted) return;
     const exchange = this.#open(message);
     const { kind, method } = message.scanned ?? {};
     const cancelled = method === 'notifications/cancelled' ? await this.#cancel(message) : undefined;
@@ -147,6 +160,7 @@ class Bridge {
 
   #inadmissible({ ids, bytes }: ClientMessage): Refusal | undefined {
     if (ids.length === 0) return undefined;
+    if (this.#end.signal.aborted) return closing();
     if (ids.some((id) => this.#inFlight.has(id)) || new Set(ids).size < ids.length) {
       return new MeshError('invalid_request', 'A request with this id is already in progress.');
     }

@@ -7,7 +7,7 @@ import { ConnectionLost, discard, type Endpoint, type HttpSession, type Reply } 
 import { MessageStream } from './message-stream.ts';
 import type { Output } from './output.ts';
 import { NOTICE_MS, Patience, REQUEST_MS } from './patience.ts';
-import { outcomeUnknown, type Refusal, readRefusal, unreachable } from './refusals.ts';
+import { closing, outcomeUnknown, type Refusal, readRefusal, unreachable } from './refusals.ts';
 
 /** What all exchanges share. */
 export interface Line {
@@ -231,7 +231,3 @@ export class Exchange {
 }
 
 const NONE: ReadonlySet<string> = new Set();
-
-function closing(): MeshError {
-  return new MeshError('cancelled', 'The client closed its input before the answer came.');
-}

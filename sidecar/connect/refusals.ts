@@ -48,6 +48,10 @@ export function outcomeUnknown(): MeshError {
   );
 }
 
+export function closing(): MeshError {
+  return new MeshError('cancelled', 'The client closed its input before the answer came.');
+}
+
 function unauthenticated(authorized: boolean): MeshError {
   return new MeshError(
     'unauthenticated',

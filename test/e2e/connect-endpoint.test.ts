@@ -59,6 +59,14 @@ describe('outrigger connect, and what an endpoint may answer', function () {
     await late.stop();
   });
 
+  it('a client that leaves before there is a sidecar is told, and leaves nothing behind', async () => {
+    const [port = 0] = await freePorts(1);
+    await using alone = new Bridge(['--url', `http://127.0.0.1:${port}/mcp`]);
+    const ids = [alone.begin('initialize'), alone.begin('ping')];
+    expect(await alone.end()).to.deep.equal({ code: 0, signal: null });
+    expect(ids.map((id) => alone.answers(id).map(reason))).to.deep.equal([['cancelled'], ['cancelled']]);
+  });
+
   it('503 and 429: asked again when Retry-After says so, and the client sees one answer', async () => {
     await bridge.initialize();
     for (const status of [503, 429]) {
