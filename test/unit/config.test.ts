@@ -88,6 +88,7 @@ mcpServers:
       requestMs: 60_000,
       humanPacedMs: 600_000,
     });
+    expect(backends[0]?.limits).to.deep.equal({ concurrency: 64, queue: 1_024 });
     expect(identity).to.include({ verdictCacheMs: 60_000, clockToleranceMs: 5_000, tokenGraceMs: 30_000 });
   });
 
@@ -98,6 +99,22 @@ mcpServers:
     );
     expect(backends[0]).to.have.property('url', 'http://127.0.0.1:81/mcp');
     expect(backends[1]).to.have.deep.property('args', ['$'.concat('{HOME}'), 'full']);
+  });
+
+  it('a remote backend has a breaker, and an authority of its own where that is named', async () => {
+    await writeFile(join(folder, 'ca.pem'), 'a certificate');
+    const [plain, own] = (
+      await load(`${CALLERS}
+mcpServers:
+  a: { url: "https://a.example/mcp" }
+  b: { url: "https://b.example/sse", type: sse, tls: { ca: ca.pem }, breaker: { failures: 2, open: 5s } }`)
+    ).backends;
+    expect(plain).to.deep.include({ kind: 'http', ca: undefined, breaker: { failures: 5, openMs: 30_000 } });
+    expect(own).to.deep.include({
+      kind: 'sse',
+      ca: 'a certificate',
+      breaker: { failures: 2, openMs: 5_000 },
+    });
   });
 
   it('JSON is read as well', async () => {
