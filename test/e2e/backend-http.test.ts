@@ -327,7 +327,7 @@ describe('a Streamable HTTP backend', () => {
       const asked = () => server.view.requests({ method: 'GET' }).length;
       await eventually(() => asked() > 12);
       server.script({ get: 'stream' });
-      await server.listeners(6);
+      await eventually(() => listening.every(({ states }) => states.length === 1));
       for (const each of listening) each.stop();
       for (const each of listening) expect(await each.ended).to.equal('closed');
       // Without waits in between thousands would have come.
