@@ -13,6 +13,10 @@ export function observeSessions(metrics: Metrics, log: Logger): SessionObserver 
       if (result === 'ok') metrics.takeovers.inc();
       if (result !== 'not_found') log.info('session restored', { reason: result, durationMs });
     },
+    unreadable(session, keyId) {
+      metrics.sessionsLost.inc({ reason: 'unknown_key' });
+      log.error('a session is sealed under a key that this replica was not given', { session, keyId });
+    },
     mismatched(kind) {
       metrics.bindingMismatches.inc();
       log.warn('a caller named a session that is bound to another principal', {

@@ -4,6 +4,7 @@ import type { RecordKey, SessionRecord, UpdateOutcome } from '../store/session-s
 import { LiveSession, retrying, type SessionEnvironment } from './live-session.ts';
 import type { RecordNames } from './record-names.ts';
 import type { SessionId } from './session-id.ts';
+import type { SessionObserver } from './session-observer.ts';
 import { parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
 
 const CLAIM_ATTEMPTS = 3;
@@ -13,6 +14,12 @@ interface Opened {
   readonly record: SessionRecord;
   readonly body: SessionBody;
   readonly summary: SessionSummary;
+}
+
+export interface RestorerOptions {
+  readonly env: SessionEnvironment;
+  readonly names: RecordNames;
+  readonly observer: SessionObserver;
 }
 
 /**
@@ -26,10 +33,12 @@ interface Opened {
 export class Restorer {
   readonly #env: SessionEnvironment;
   readonly #names: RecordNames;
+  readonly #observer: SessionObserver;
 
-  constructor(env: SessionEnvironment, names: RecordNames) {
+  constructor({ env, names, observer }: RestorerOptions) {
     this.#env = env;
     this.#names = names;
+    this.#observer = observer;
   }
 
   /** The session, owned by this replica; undefined where this caller has none of that id. Rejects with `session_busy` or `store_unavailable`. */
@@ -64,6 +73,11 @@ export class Restorer {
     for (const key of this.#names.candidates(caller, id)) {
       const record = await store.load(key);
       if (record === null) continue;
+      if (!crypto.keyIds.includes(record.header.keyId)) {
+        // Whoever has the key can still open it: the record stays.
+        this.#observer.unreadable(key.name.slice(0, 26), record.header.keyId);
+        continue;
+      }
       const summary = crypto.openSummary(key.name, record.summary);
       const text = crypto.openBody(key.name, id.secret, record.body);
       const body = text === undefined ? undefined : parseBody(text);

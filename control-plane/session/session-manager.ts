@@ -64,7 +64,7 @@ export class SessionManager {
     const { env, limits } = options;
     this.#options = options;
     this.#env = env;
-    this.#restorer = new Restorer(env, options.names);
+    this.#restorer = new Restorer(options);
     this.#misses = new TokenBuckets(MISSES, env.clock);
     this.#initializes = new TokenBuckets(
       { perMinute: limits.initializePerMinute, burst: limits.initializeBurst },

@@ -2,6 +2,8 @@
 export interface SessionObserver {
   created(session: string): void;
   restored(result: 'ok' | 'not_found' | 'busy' | 'unavailable' | 'corrupt', durationMs: number): void;
+  /** A record is sealed under a key that this replica was not given. */
+  unreadable(session: string, keyId: string): void;
   /** A caller named a session that is bound to another principal. */
   mismatched(caller: 'identified' | 'anonymous'): void;
   ended(session: string, why: 'closed' | 'expired' | 'fenced' | 'evicted'): void;

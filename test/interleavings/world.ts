@@ -66,6 +66,7 @@ export class World {
     this.#observer = {
       created: () => {},
       restored: (result) => this.audit.count(`restore ${result}`),
+      unreadable: () => {},
       mismatched: () => this.audit.count('mismatch'),
       ended: (_session, why) => this.audit.count(why),
       dropped: () => {},
