@@ -30,6 +30,9 @@ export const STORE_KINDS: readonly StoreKind[] = [
   'redis cluster',
 ];
 
+/** No failover belongs to these tests, and a busy machine must not cause one. */
+const CALM_MS = 30_000;
+
 export async function startStores(kind: StoreKind): Promise<StoreFixture> {
   if (kind === 'memory') return memoryFixture();
   const alarms: StoreAlarm[] = [];
@@ -74,7 +77,7 @@ async function place(kind: StoreKind): Promise<{ settings: StoreSettings; releas
   // Generous, as these tests are about what is stored and this machine may be busy.
   const redis = { kind: 'redis', commandTimeoutMs: 5000 } as const satisfies RedisStoreSettings;
   if (kind === 'redis sentinel') {
-    const group = await startSentinel();
+    const group = await startSentinel({ downAfterMs: CALM_MS });
     const settings = { ...redis, sentinel: { nodes: group.sentinels, name: group.name } };
     return {
       settings: { ...settings, durability: 'replicated' },
