@@ -23,7 +23,7 @@ import {
   QUARANTINE_TTL_MS,
 } from './limits.ts';
 import { readCursor, writeCursor } from './page-cursor.ts';
-import { decideTouch, decideUpdate, earlierWrite, isExpired, newState, type RecordState } from './rules.ts';
+import { decideCreate, decideTouch, decideUpdate, isExpired, type RecordState } from './rules.ts';
 import type {
   EventAppend,
   EventPage,
@@ -98,20 +98,14 @@ export class EmbeddedSessionStore implements SessionStore {
       'create',
       key,
       ({ state, revision }) => {
-        if (state !== undefined) {
-          const earlier = earlierWrite(state, record.writeId);
-          return {
-            outcome:
-              earlier?.kind === 'ok' ? { kind: 'created', header: earlier.header } : { kind: 'exists' },
-          };
-        }
-        const next = newState(record, Date.now());
+        const { outcome, next } = decideCreate(state, record, Date.now());
+        if (next === undefined) return { outcome };
         const write = () => {
           this.#putState(key, next, revision);
           void this.#database.parts.put(pathOf(key), { summary, body });
           void this.#database.witnesses.put(witness.id, { binding: witness.binding, record: pathOf(key) });
         };
-        return { outcome: { kind: 'created', header: next.header }, write };
+        return { outcome, write };
       },
     );
   }

@@ -1,3 +1,4 @@
+import { NO_EVENTS, pageOf } from './event-page.ts';
 import { admit, EMPTY_WINDOW, type EventWindow, isStale } from './event-window.ts';
 import {
   checkAppend,
@@ -9,14 +10,20 @@ import {
   MAX_STREAMS,
 } from './limits.ts';
 import { readCursor, writeCursor } from './page-cursor.ts';
-import { decideTouch, decideUpdate, earlierWrite, isExpired, newState, type RecordState } from './rules.ts';
+import {
+  type CreateOutcome,
+  decideCreate,
+  decideTouch,
+  decideUpdate,
+  isExpired,
+  type RecordState,
+} from './rules.ts';
 import type {
   EventAppend,
   EventPage,
   EventRead,
   InvalidationListener,
   NewRecord,
-  RecordHeader,
   RecordKey,
   RecordUpdate,
   SessionListing,
@@ -65,19 +72,16 @@ export class MemorySessionStore implements SessionStore {
     this.#shared = options.shared ?? new SharedMemory();
   }
 
-  async create(record: NewRecord): Promise<{ kind: 'created'; header: RecordHeader } | { kind: 'exists' }> {
+  async create(record: NewRecord): Promise<CreateOutcome> {
     checkNewRecord(record);
     await this.#schedule('create');
-    const existing = this.#find(record.key);
-    if (existing !== undefined) {
-      const earlier = earlierWrite(existing.state, record.writeId);
-      return earlier?.kind === 'ok' ? { kind: 'created', header: earlier.header } : { kind: 'exists' };
-    }
-    const state = newState(record, this.#clock());
     const { key, summary, body, witness } = record;
-    this.#shared.records.set(id(key), { key, state, summary, body, streams: new Map() });
-    this.#shared.witnesses.set(witness.id, { binding: witness.binding, record: id(key) });
-    return { kind: 'created', header: state.header };
+    const { outcome, next } = decideCreate(this.#find(key)?.state, record, this.#clock());
+    if (next !== undefined) {
+      this.#shared.records.set(id(key), { key, state: next, summary, body, streams: new Map() });
+      this.#shared.witnesses.set(witness.id, { binding: witness.binding, record: id(key) });
+    }
+    return outcome;
   }
 
   async load(key: RecordKey): Promise<SessionRecord | null> {
@@ -206,10 +210,10 @@ export class MemorySessionStore implements SessionStore {
     await this.#schedule('readEvents');
     const record = this.#find(read.key);
     const stream = record && this.#stream(record, read.stream);
-    if (stream === undefined) return { events: [], dropped: 0, last: 0 };
+    if (stream === undefined) return NO_EVENTS;
     const { last } = stream.window;
     const events = [...stream.events.values()].filter((event) => event.seq > read.after);
-    return { events, dropped: Math.max(0, last - read.after - events.length), last };
+    return pageOf(read, { events, last });
   }
 
   watch(listener: InvalidationListener): () => void {

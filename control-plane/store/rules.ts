@@ -1,11 +1,20 @@
 import { REMEMBERED_WRITES, TAKEOVER_INTERVAL_MS } from './limits.ts';
-import type { NewRecord, RecordHeader, RecordUpdate, TouchOutcome, UpdateOutcome } from './session-store.ts';
+import type {
+  NewRecord,
+  RecordHeader,
+  RecordUpdate,
+  SessionStore,
+  TouchOutcome,
+  UpdateOutcome,
+} from './session-store.ts';
 
 /**
  * What a record's header allows, as pure functions of the stored state and the
  * store's time. The memory and the embedded store run these; the scripts of the
  * Redis store say the same in Lua, and one contract suite holds all three to it.
  */
+
+export type CreateOutcome = Awaited<ReturnType<SessionStore['create']>>;
 
 /** A write that happened, so that its retry can be told from a new one. */
 export interface WriteMark {
@@ -28,7 +37,7 @@ export function isExpired(state: RecordState, now: number): boolean {
   return now >= state.header.idleExpiresAt || now >= state.header.expiresAt;
 }
 
-export function newState(record: NewRecord, now: number): RecordState {
+function newState(record: NewRecord, now: number): RecordState {
   const expiresAt = now + record.absoluteTtlMs;
   return {
     header: {
@@ -48,8 +57,24 @@ export function newState(record: NewRecord, now: number): RecordState {
   };
 }
 
+/** The outcome of a creation where `state` is, or nothing; and the state to write when there is one. */
+export function decideCreate(
+  state: RecordState | undefined,
+  record: NewRecord,
+  now: number,
+): { readonly outcome: CreateOutcome; readonly next?: RecordState } {
+  if (state === undefined) {
+    const next = newState(record, now);
+    return { outcome: { kind: 'created', header: next.header }, next };
+  }
+  const earlier = earlierWrite(state, record.writeId);
+  return {
+    outcome: earlier?.kind === 'ok' ? { kind: 'created', header: earlier.header } : { kind: 'exists' },
+  };
+}
+
 /** What the write `writeId` answered the first time, if the record remembers it; the version is the one that it made, so that later writes are not overlooked. */
-export function earlierWrite(state: RecordState, writeId: string): UpdateOutcome | undefined {
+function earlierWrite(state: RecordState, writeId: string): UpdateOutcome | undefined {
   const mark = state.writes.find((write) => write.id === writeId);
   if (mark === undefined) return undefined;
   if (mark.epoch !== state.header.epoch) return { kind: 'fenced', header: state.header };
