@@ -16,5 +16,9 @@ export function readCursor(cursor: string): readonly [string, string] {
   } catch {
     // Falls through: not JSON is not a cursor either.
   }
-  throw new MeshError('invalid_request', 'The page token is not one of ours.');
+  throw badCursor();
+}
+
+export function badCursor(): MeshError {
+  return new MeshError('invalid_request', 'The page token is not one of ours.');
 }

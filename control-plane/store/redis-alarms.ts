@@ -1,11 +1,10 @@
 import type { StoreAlarmKind, StoreHooks } from './hooks.ts';
+import { tellQuarantined } from './quarantine-alarm.ts';
 import type { RedisFault } from './redis-link.ts';
 import type { QuarantineReason, RecordKey } from './session-store.ts';
 
 /** A lasting condition is told once in this time. */
 const REPEAT_MS = 10_000;
-/** The part of a record's name that people use for it. */
-const SHOWN_NAME = 26;
 
 const CREDENTIAL_CODES: ReadonlySet<string> = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM']);
 const FULL_CODES: ReadonlySet<string> = new Set(['OOM', 'MISCONF']);
@@ -33,12 +32,7 @@ export class RedisAlarms {
   };
 
   quarantined(key: RecordKey, why: QuarantineReason): void {
-    const detail = `A record was set aside: ${why}.`;
-    this.#hooks.log.error('a session record was set aside', {
-      session: key.name.slice(0, SHOWN_NAME),
-      reason: why,
-    });
-    this.#hooks.onAlarm?.({ kind: 'record_quarantined', detail });
+    tellQuarantined(this.#hooks, { key, why });
   }
 
   sessionLost(): void {

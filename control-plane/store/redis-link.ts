@@ -1,15 +1,14 @@
 import { Cluster, Redis, ReplyError } from 'ioredis';
-import { MeshError } from '../../shared/errors.ts';
 import { Breaker } from './breaker.ts';
+import { unavailable, within } from './operation.ts';
 import { type ConnectionOptions, createClient, type RedisClient } from './redis-connection.ts';
-import type { RedisScript } from './redis-scripts.ts';
+import type { RedisScript } from './redis-script.ts';
 
 /** How many calls may wait for Redis at once. */
 const MAX_IN_FLIGHT = 2000;
 const UNANSWERED_TO_OPEN = 5;
 const OPEN_MS = 500;
-/** What a caller is told to wait before it tries again. */
-const RETRY_AFTER_MS = 1000;
+const LATE = 'TIMEOUT Redis did not answer in time.';
 
 export interface ScriptCall {
   readonly script: RedisScript;
@@ -89,9 +88,10 @@ export class RedisLink {
     if (this.#inFlight >= MAX_IN_FLIGHT) throw unavailable('Too many calls wait for Redis.');
     if (!this.#breaker.admit()) throw unavailable('Redis has stopped answering.');
     this.#inFlight += 1;
-    const deadline = performance.now() + this.#options.commandTimeoutMs;
+    const { commandTimeoutMs } = this.#options;
+    const deadline = performance.now() + commandTimeoutMs;
     try {
-      const result = await within(deadline, this.#onPrimary(attempt, deadline));
+      const result = await within({ ms: commandTimeoutMs, late: LATE }, this.#onPrimary(attempt, deadline));
       this.#breaker.settle(true);
       return result;
     } catch (error) {
@@ -170,14 +170,6 @@ export class RedisLink {
   }
 }
 
-/** The answer to a caller: 503 and a time to come back, never "gone". */
-export function unavailable(why: string): MeshError {
-  return new MeshError('store_unavailable', 'The session store cannot be asked at this moment.', {
-    cause: new Error(why),
-    retryAfterMs: RETRY_AFTER_MS,
-  });
-}
-
 /** Its callers' deadlines end the wait; a client that never becomes ready is ended by `stop`. */
 function untilReady(client: RedisClient): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -190,16 +182,6 @@ function untilReady(client: RedisClient): Promise<void> {
     const ended = settled(() => reject(new Error('The connection has ended.')));
     client.on('ready', ready);
     client.on('end', ended);
-  });
-}
-
-function within<T>(deadline: number, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error('TIMEOUT Redis did not answer in time.')),
-      Math.max(0, deadline - performance.now()),
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 

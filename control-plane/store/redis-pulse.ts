@@ -3,10 +3,19 @@ import { Cluster } from 'ioredis';
 import type { RedisAlarms } from './redis-alarms.ts';
 import type { RedisLink } from './redis-link.ts';
 import { number, text } from './redis-replies.ts';
-import { PULSE } from './redis-scripts.ts';
+import { HEADER, script } from './redis-script.ts';
 
 const INTERVAL_MS = 1000;
 const MAX_SKEW_MS = 2000;
+
+/** KEYS generation. ARGV a fresh name for it. Answers the time and the generation: another one means that the server was emptied. */
+const PULSE = script('allow-oom', [
+  HEADER,
+  `
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return {int(now_ms()), redis.call('GET', KEYS[1])}
+`,
+]);
 
 export interface RedisPulseOptions {
   readonly link: RedisLink;
