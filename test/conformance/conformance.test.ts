@@ -3,6 +3,7 @@ import { verifies } from '../requirements.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { spawnReferenceBackend } from '../support/reference-backend/spawn.ts';
 import type { ReadyProcess } from '../support/spawn-ready.ts';
+import { metric, until } from '../support/story.ts';
 import {
   type Check,
   type ConformanceResults,
@@ -13,6 +14,8 @@ import {
 
 /** Scenarios that run at once between two kills. */
 const BATCH = 4;
+/** A sidecar that has a home is in no hurry to find a second replica again. */
+const BACK_WITHIN_MS = 35_000;
 
 describe('the official conformance suite, revision 2025-11-25', function () {
   this.timeout(180_000);
@@ -75,6 +78,11 @@ describe('the official conformance suite, revision 2025-11-25', function () {
         for (const [scenario, checks] of part) results.set(scenario, checks);
         // The survivor is home now; killing it next makes every kill one of the owner.
         await mesh.replicas[victim]?.restart();
+        await until(
+          'the sidecar has both replicas',
+          async () => (await metric(mesh.sidecar, 'outrigger_sidecar_mesh_streams')) === 2,
+          BACK_WITHIN_MS,
+        );
         victim = 1 - victim;
       }
       expect(shortfalls(results, direct)).to.deep.equal([]);
