@@ -4,7 +4,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import type { EventWindow } from './event-window.ts';
 import { MAX_PART_BYTES } from './limits.ts';
 import type { RecordState } from './rules.ts';
-import { type QuarantineReason, RECORD_SCHEMA } from './session-store.ts';
+import { type QuarantineReason, RECORD_SCHEMA, type RecordKey } from './session-store.ts';
 
 /** The embedded store's tables, as SCHEMA.md documents them. */
 
@@ -41,6 +41,10 @@ export interface EmbeddedDatabase {
 
 /** After every string that a path may hold. */
 export const END = '\uffff';
+
+export function pathOf({ principal, name }: RecordKey): SessionPath {
+  return [principal, name];
+}
 
 /** Opens the folder, making it if need be; nobody but this user can read it. */
 export async function openDatabase(folder: string): Promise<EmbeddedDatabase> {

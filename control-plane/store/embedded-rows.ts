@@ -1,0 +1,57 @@
+import type { EmbeddedChanges } from './embedded-changes.ts';
+import { type EmbeddedDatabase, END, pathOf, readParts, type StreamPath } from './embedded-database.ts';
+import { MAX_STREAMS } from './limits.ts';
+import type { RecordState } from './rules.ts';
+import type { RecordKey, RecordUpdate } from './session-store.ts';
+
+/** The rows of a session, changed within the write at hand: these belong inside a transaction. */
+export class EmbeddedRows {
+  readonly #database: EmbeddedDatabase;
+  readonly #changes: EmbeddedChanges;
+
+  constructor(database: EmbeddedDatabase, changes: EmbeddedChanges) {
+    this.#database = database;
+    this.#changes = changes;
+  }
+
+  /** `revision` is the one that the write met; undefined where there was no record. */
+  putState(key: RecordKey, state: RecordState, revision: number | undefined): void {
+    void this.#database.records.put(pathOf(key), state, (revision ?? 0) + 1);
+  }
+
+  putParts(key: RecordKey, { summary, body }: Pick<RecordUpdate, 'summary' | 'body'>): void {
+    if (summary === undefined && body === undefined) return;
+    const { parts } = this.#database;
+    const stored = readParts(parts.get(pathOf(key)));
+    const before = typeof stored === 'object' ? stored : { summary: '', body: '' };
+    void parts.put(pathOf(key), { summary: summary ?? before.summary, body: body ?? before.body });
+  }
+
+  /** Everything of a session. */
+  remove(key: RecordKey, witness: string | undefined): void {
+    const { records, parts, streams, witnesses } = this.#database;
+    const path = pathOf(key);
+    void records.remove(path);
+    void parts.remove(path);
+    if (witness !== undefined) void witnesses.remove(witness);
+    for (const stream of [...streams.getKeys({ start: [...path, ''], end: [...path, END] })])
+      this.dropStream(stream);
+    this.#changes.note(key.name);
+  }
+
+  dropStream(path: StreamPath): void {
+    const { streams, events } = this.#database;
+    void streams.remove(path);
+    for (const event of [...events.getKeys({ start: [...path, 0], end: [...path, END] })])
+      void events.remove(event);
+  }
+
+  /** Makes room for one more stream. */
+  dropOldestStream(key: RecordKey): void {
+    const path = pathOf(key);
+    const all = [...this.#database.streams.getRange({ start: [...path, ''], end: [...path, END] })];
+    if (all.length < MAX_STREAMS) return;
+    const [oldest] = all.sort((a, b) => a.value.at - b.value.at);
+    if (oldest !== undefined) this.dropStream(oldest.key);
+  }
+}
