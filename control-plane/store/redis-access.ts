@@ -73,7 +73,7 @@ export class RedisAccess {
     return this.#pulse.now();
   }
 
-  /** Runs a script that is a whole operation, or one whose write need not reach a replica. */
+  /** Runs a script; what it writes, if it writes, need not have reached a replica. */
   read(operation: string, call: ScriptCall): Promise<Reply> {
     return this.ask(operation, (link) => link.run(call));
   }
