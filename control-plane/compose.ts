@@ -4,15 +4,17 @@ import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
+import { CapabilityHub } from './capabilities/hub.ts';
 import { createStrategy } from './credentials/create.ts';
 import { createVerifier } from './identity/verifier.ts';
-import { loadKeys } from './keys.ts';
+import { type Keys, loadKeys } from './keys.ts';
 import { observeSessions } from './observe.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { ReachableBackend } from './session/backend-link.ts';
+import type { ListWatcher } from './session/list-watcher.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
 import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
@@ -54,16 +56,30 @@ export async function startControlPlane(settings: Settings, program: Program): P
   });
   program.defer('backends', () => registry.stop());
   const backends = reachableBackends(settings, registry);
-  const sessions = sessionPlane({
+  const keys = loadKeys(settings.keys, settings.stateFolder);
+  const sessions: SessionPlane = sessionPlane({
     settings,
     log,
     metrics,
     store,
     backends,
+    keys,
+    watcher: {
+      stale: (session, kinds) => capabilities.stale(session, kinds),
+      read: (session) => capabilities.read(session),
+      ended: (session) => capabilities.ended(session),
+      granted: (session) => capabilities.granted(session),
+    },
     ended: (id) => mesh.endSession(id),
   });
   program.defer('sessions', () => sessions.stop());
-  const mesh: MeshServer = meshServer({ settings, log, sessions, store });
+  const capabilities = new CapabilityHub({
+    lists: sessions.lists,
+    clock: systemClock,
+    key: keys.index.current,
+    sessionIdleMs: settings.limits.sessionIdleMs,
+  });
+  const mesh: MeshServer = meshServer({ settings, log, sessions, store, capabilities });
   const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
   program.defer('mesh streams', async () => {
     health.draining();
@@ -104,23 +120,27 @@ interface SessionParts {
   readonly metrics: Metrics;
   readonly store: SessionStore;
   readonly backends: ReadonlyMap<string, ReachableBackend>;
+  readonly keys: Keys;
+  readonly watcher: ListWatcher;
   readonly ended: (sessionId: string) => void;
 }
 
-function sessionPlane({ settings, log, metrics, store, backends, ended }: SessionParts): SessionPlane {
+function sessionPlane(parts: SessionParts): SessionPlane {
+  const { settings, log, metrics, store, backends, keys, watcher, ended } = parts;
   const policies = new Map(settings.backends.map((backend) => [backend.name, policyOf(backend)]));
   return createSessionPlane({
     replica: settings.replica,
     build: VERSION,
     store,
     clock: systemClock,
-    keys: loadKeys(settings.keys, settings.stateFolder),
+    keys,
     backends,
     policy: (name) => policies.get(name) ?? NO_POLICY,
     virtualServer: (name) => virtualServer(settings, name),
     limits: { ...settings.limits, tokenGraceMs: settings.identity.tokenGraceMs },
     observer: observeSessions(metrics, log),
     onSessionEnded: ended,
+    watcher,
     onFault: (error) => log.error('a request failed', { reason: error.reason, error }),
   });
 }
@@ -144,15 +164,17 @@ interface MeshParts {
   readonly log: Logger;
   readonly sessions: SessionPlane;
   readonly store: SessionStore;
+  readonly capabilities: CapabilityHub;
 }
 
-function meshServer({ settings, log, sessions, store }: MeshParts): MeshServer {
+function meshServer({ settings, log, sessions, store, capabilities }: MeshParts): MeshServer {
   const { identity, advertise, limits } = settings;
   return createMeshServer({
     replica: settings.replica,
     build: VERSION,
     verifier: createVerifier(identity, { clock: systemClock, log }),
     handle: sessions.handle,
+    openFeed: (port) => capabilities.open(port),
     ready: () => store.ready,
     welcome: (peer) => ({
       resource: advertise.resource ?? '',

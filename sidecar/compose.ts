@@ -1,6 +1,7 @@
 import type { Program } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
+import { LocalLists } from './capabilities/local-lists.ts';
 import type { Settings } from './config.ts';
 import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credentials/held-token.ts';
 import { showAddress } from './http/address.ts';
@@ -29,7 +30,10 @@ export async function startSidecar(
   const metrics = new SidecarMetrics();
   let started = false;
 
+  const lists = new LocalLists();
+  program.defer('the lists answered here', async () => lists.close());
   const mesh = createMeshClient({
+    lists,
     node: settings.node,
     build: VERSION,
     virtualServer: settings.virtualServer,
@@ -40,6 +44,7 @@ export async function startSidecar(
 
   const edge = new Edge({
     mesh,
+    lists,
     heldToken: createHeldToken(settings, log),
     limits: {
       bodyBytes: limits.message,
@@ -81,7 +86,7 @@ export async function startSidecar(
     await listener.close();
   });
 
-  observe(metrics, { edge, listener, mesh });
+  observe(metrics, { edge, listener, mesh, lists });
   started = true;
   const at = showAddress(listener.address);
   const url = listener.address.kind === 'unix' ? at : `http://${at}/mcp`;
@@ -95,7 +100,12 @@ function createHeldToken({ token }: Settings, log: Logger): HeldToken | undefine
 
 function observe(
   metrics: SidecarMetrics,
-  { edge, listener, mesh }: { edge: Edge; listener: Listener; mesh: ObservedMeshClient },
+  {
+    edge,
+    listener,
+    mesh,
+    lists,
+  }: { edge: Edge; listener: Listener; mesh: ObservedMeshClient; lists: LocalLists },
 ): void {
   const { state } = edge;
   const gauge = (name: string, help: string, read: () => number) =>
@@ -108,5 +118,13 @@ function observe(
   gauge('event_streams_open', 'Event streams to clients.', () => state.streams.size);
   gauge('buffered_bytes', 'Bytes held for slow clients.', () => state.buffers.held);
   counter('event_streams_cut_total', 'Event streams cut because nobody read them.', () => state.streams.cut);
+  counter('lists_answered_total', 'Lists answered without a replica.', () => lists.counters.answered);
+  gauge(
+    'list_grants',
+    'Sessions and credentials whose lists are answered here.',
+    () => lists.counters.grants,
+  );
+  gauge('list_sets', 'Lists held.', () => lists.counters.sets);
+  gauge('list_bytes', 'Bytes of lists held.', () => lists.counters.bytes);
   counter('connections_refused_total', 'Connections beyond the cap.', () => listener.connectionsRefused);
 }

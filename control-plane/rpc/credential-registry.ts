@@ -15,6 +15,8 @@ export interface CredentialRegistryOptions {
   readonly verifier: IdentityVerifier;
   readonly maxCredentials: number;
   send(frame: ReplicaFrame): void;
+  /** A credential that was good is not any more. */
+  revoked(id: number): void;
   /** The exchange's caller is known. */
   admitted(exchange: ServedExchange): void;
 }
@@ -68,6 +70,13 @@ export class CredentialRegistry {
 
   forget(id: number): void {
     this.#entries.delete(id);
+  }
+
+  /** Verifies it again where its verdict has aged. */
+  recheck(id: number): void {
+    const entry = this.#entries.get(id);
+    if (entry?.state !== 'accepted' || entry.identity === undefined) return;
+    if (!this.#options.verifier.current(entry.identity)) void this.#verify(entry);
   }
 
   /** Finds the exchange's caller, now or after its credential's verdict; or fails the exchange. */
@@ -136,6 +145,7 @@ export class CredentialRegistry {
       if (entry.identity === undefined) {
         this.#options.send({ refused: { id, reason: error.reason, detail: error.message } });
       } else if (final) {
+        this.#options.revoked(id);
         this.#options.send({ revoked: { id } });
       }
     }

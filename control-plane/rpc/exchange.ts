@@ -1,5 +1,7 @@
 import type { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { LiveSession } from '../session/live-session.ts';
+import type { ListKind } from '../virtual-server/catalogue.ts';
 
 /** The sidecar at the other end of a mesh stream, by its own words. */
 export interface SidecarPeer {
@@ -26,6 +28,8 @@ export interface Exchange {
   readonly tracestate: string;
   readonly body: Buffer;
   readonly reply: ReplySink;
+  /** A list of this session was answered to the caller: its sidecar may be allowed to answer it. */
+  readonly answeredList?: (session: LiveSession, kind: ListKind) => void;
   /** Set by the handler; called at most once, and never after the answer ended. After `detached` and `lost` the reply is closed: what is written to it is dropped. */
   onDeparture: ((why: Departure) => void) | undefined;
   /** Set by the handler; the sidecar's reader caught up after `event` had returned false. */

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import {
+  CAPABILITIES,
   DEFAULT_MAX_MESSAGE_BYTES,
   GREETING_MS,
   type Hello,
@@ -10,6 +11,7 @@ import {
 import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
 import { statusOf } from '../../shared/rpc/status.ts';
 import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
+import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
 import { type MeshCall, SidecarStream, StreamRefused } from './sidecar-stream.ts';
@@ -57,6 +59,8 @@ export interface MeshServiceOptions {
   readonly build: string;
   readonly verifier: IdentityVerifier;
   readonly handle: ExchangeHandler;
+  /** Lets a sidecar answer lists by itself; absent, none is allowed to. */
+  readonly openFeed?: (port: FeedPort) => CapabilityFeed;
   /** Whether store and configuration are loaded. */
   ready(): boolean;
   /** The facts for this sidecar; throws a MeshError when its virtual server is not served. */
@@ -70,6 +74,8 @@ export interface MeshServiceOptions {
 export interface StreamView extends SidecarPeer {
   readonly since: number;
   readonly counters: StreamCounters;
+  /** How far the sidecar is with each list that it may answer by itself. */
+  sync(): readonly SyncView[];
 }
 
 /** How fast GoAways leave: the fleet must not arrive at the next replica in one instant. */
@@ -103,7 +109,12 @@ export class MeshService {
   streams(): StreamView[] {
     return [...this.#streams]
       .filter(([stream]) => stream.greeted)
-      .map(([stream, since]) => ({ ...stream.peer, since, counters: stream.counters }));
+      .map(([stream, since]) => ({
+        ...stream.peer,
+        since,
+        counters: stream.counters,
+        sync: () => stream.sync(),
+      }));
   }
 
   /** The method's handler. */
@@ -121,6 +132,7 @@ export class MeshService {
         holdBytes: limits.holdBytesPerStream,
       },
       pulse: this.#options.pulse ?? PULSE,
+      openFeed: this.#options.openFeed,
       greet: (hello, greeting) => this.#greet(hello, greeting),
       over: (ended) => this.#over(ended),
       faulted: (error) => this.#options.log.error('an exchange broke', { stream: stream.peer.stream, error }),
@@ -190,6 +202,7 @@ export class MeshService {
         issuers: [...facts.issuers],
         scopes: [...facts.scopes],
         replaySafeTools: [...facts.replaySafeTools],
+        features: this.#options.openFeed === undefined ? [] : [CAPABILITIES],
       },
     };
   }

@@ -11,13 +11,18 @@ import {
   WINDOW_BYTES,
 } from '../../shared/rpc/mesh-protocol.ts';
 import { type Carrier, Lane, type Outbox } from '../../shared/rpc/outbox.ts';
+import type { CapabilityFeed } from '../capabilities/feed.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { LiveSession } from '../session/live-session.ts';
+import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Departure, Exchange, ReplySink, SidecarPeer } from './exchange.ts';
 
 /** The stream that an exchange came on, as far as the exchange needs it. */
 export interface ServingStream {
   readonly peer: SidecarPeer;
   readonly outbox: Outbox<ReplicaFrame>;
+  /** Where the sidecar can answer lists by itself. */
+  readonly feed: CapabilityFeed | undefined;
   /** The exchange is over on the wire. */
   freed(exchange: ServedExchange): void;
   /** Something of ours threw where nothing may. */
@@ -111,6 +116,11 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   /** Whether its body is still coming. */
   get receiving(): boolean {
     return this.#body === undefined && !this.closed;
+  }
+
+  answeredList(session: LiveSession, kind: ListKind): void {
+    const { feed } = this.#stream;
+    feed?.listed({ session, kind, caller: this.caller, credential: this.credentialId });
   }
 
   /** The body is whole. */

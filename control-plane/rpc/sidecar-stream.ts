@@ -2,6 +2,7 @@ import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import { MessageTooLong, unpinned, WindowExceeded } from '../../shared/rpc/inflow.ts';
 import {
+  CAPABILITIES,
   type Cancel,
   CancelReason,
   type Credential,
@@ -17,6 +18,7 @@ import type { Outbox } from '../../shared/rpc/outbox.ts';
 import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import { type Refusal, refusal } from '../../shared/rpc/retry-info.ts';
 import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
+import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import { CredentialRegistry } from './credential-registry.ts';
 import type { Departure, ExchangeHandler, SidecarPeer } from './exchange.ts';
@@ -42,6 +44,8 @@ export interface SidecarStreamOptions {
   readonly handle: ExchangeHandler;
   readonly limits: StreamLimits;
   readonly pulse: PulseTimes;
+  /** Lets the sidecar answer lists by itself, where it can. */
+  readonly openFeed: ((port: FeedPort) => CapabilityFeed) | undefined;
   /** Hello came. Returns the frame to answer with, or throws a refusal to end with. */
   greet(hello: Hello, stream: SidecarStream): ReplicaFrame;
   /** The stream is over, for whatever reason. Called once. */
@@ -80,6 +84,7 @@ export class SidecarStream {
   readonly #call: MeshCall;
   readonly #end: StreamEnd<ReplicaFrame, ServedExchange>;
   #credentials: CredentialRegistry | undefined;
+  #feed: CapabilityFeed | undefined;
   #state: State = 'greeting';
   #lastExchange = 0;
 
@@ -110,6 +115,15 @@ export class SidecarStream {
 
   get counters(): StreamCounters {
     return this.#end.counters(this.#credentials?.size ?? 0);
+  }
+
+  get feed(): CapabilityFeed | undefined {
+    return this.#feed;
+  }
+
+  /** How far the sidecar is with the lists that it may answer. */
+  sync(): readonly SyncView[] {
+    return this.#feed?.sync(this.#state === 'open') ?? [];
   }
 
   get greeted(): boolean {
@@ -170,6 +184,7 @@ export class SidecarStream {
     this.#state = 'over';
     this.#end.halt();
     this.#credentials?.close();
+    this.#feed?.close();
     for (const exchange of [...this.#end.exchanges.values()]) exchange.depart('lost');
     this.#options.over(this);
   }
@@ -203,7 +218,11 @@ export class SidecarStream {
     else if (frame.cancel !== null) this.#cancel(frame.cancel);
     else if (frame.detach !== null) this.#end.find(frame.detach.exchange)?.depart('detached');
     else if (frame.credential !== null) return this.#credential(frame.credential);
-    else if (frame.forget !== null) this.#credentials?.forget(frame.forget.id);
+    else if (frame.forget !== null) this.#forget(frame.forget.id);
+    else if (frame.ack !== null) this.#feed?.ack(frame.ack.set);
+    else if (frame.nack !== null) this.#feed?.nack(frame.nack);
+    else if (frame.active !== null) this.#feed?.active(frame.active.sessions);
+    else if (frame.held !== null) this.#feed?.held(frame.held);
     return frame.hello === null;
   }
 
@@ -217,8 +236,15 @@ export class SidecarStream {
       verifier: this.#options.verifier,
       maxCredentials: this.#options.limits.credentials,
       send: (frame) => this.outbox.control(frame),
+      revoked: (id) => this.#feed?.forget(id),
       admitted: (exchange) => exchange.dispatch(this.#options.handle),
     });
+    if (hello.features.includes(CAPABILITIES)) {
+      this.#feed = this.#options.openFeed?.({
+        send: (frame, bytes) => this.outbox.control(frame, bytes),
+        recheck: (credential) => this.#credentials?.recheck(credential),
+      });
+    }
     this.#state = 'open';
     this.outbox.control(welcome);
     return true;
@@ -273,6 +299,11 @@ export class SidecarStream {
       );
     }
     if (!exchange.receiving) this.#credentials?.admit(exchange);
+  }
+
+  #forget(credential: number): void {
+    this.#credentials?.forget(credential);
+    this.#feed?.forget(credential);
   }
 
   #cancel(cancel: Cancel): void {

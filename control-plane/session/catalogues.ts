@@ -14,7 +14,7 @@ import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, outages } from './backend-outages.ts';
 import { readList } from './list-reader.ts';
-import { failures, type ListView, listKey, newView, waitedFor } from './list-view.ts';
+import { failures, type KnownList, type ListView, listKey, newView, waitedFor } from './list-view.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
 import type { VirtualServer } from './virtual-server.ts';
@@ -43,6 +43,8 @@ export interface CatalogueOptions {
   readonly virtualServer: (name: string) => VirtualServer | undefined;
   /** Whether the backend's own changes are heard in this session now. */
   readonly hears: (session: LiveSession, backend: string) => boolean;
+  /** These lists of a session may have changed: nobody answers them without asking. */
+  readonly onStale: (session: LiveSession, kinds: readonly ListKind[]) => void;
   /** A list that a reader no longer waited for has been read after all. */
   readonly onLate: (session: LiveSession, kind: ListKind) => void;
 }
@@ -76,9 +78,20 @@ export class Catalogues {
     const page = catalogue.page(wanted.kind, wanted.cursor);
     view.served.set(wanted.kind, catalogue.version(wanted.kind));
     this.remember(session, caller);
-    const missing = { ...waitedFor(view, wanted.kind), ...outages(session), ...failures(view, wanted.kind) };
-    if (Object.keys(missing).length === 0) return [page];
-    return resultWithMeta(page, BACKENDS_META, Buffer.from(JSON.stringify(missing)));
+    const missing = missingFrom(session, view, wanted.kind);
+    if (missing === undefined) return [page];
+    return resultWithMeta(page, BACKENDS_META, Buffer.from(missing));
+  }
+
+  /** What callers of an authorization context are shown now; undefined where only a request can tell. */
+  known(session: LiveSession, contextDigest: string, kind: ListKind): KnownList | undefined {
+    const view = this.#views.get(session)?.get(contextDigest);
+    if (view?.served.has(kind) !== true) return undefined;
+    const missing = missingFrom(session, view, kind);
+    const fresh = [...session.links.values()].map((link) => this.#freshFor(session, view, { link, kind }));
+    const freshForMs = Math.min(missing === undefined ? Number.POSITIVE_INFINITY : RETRY_MS, ...fresh);
+    if (freshForMs <= 0) return undefined;
+    return { catalogue: this.#catalogue(session, view), missing, freshForMs };
   }
 
   /**
@@ -146,6 +159,7 @@ export class Catalogues {
           view.readings.set(listKey(backend, kind), { ...reading, stale: true, failure: undefined });
       }
     }
+    this.#options.onStale(session, kinds);
   }
 
   /**
@@ -239,7 +253,9 @@ export class Catalogues {
   /** Reads what is not known to be current, all backends at once, each waited for only so long, and a slow one but once. */
   async #refresh(session: LiveSession, caller: Caller, kind: ListKind): Promise<void> {
     const view = this.#view(session, caller);
-    const links = [...session.links.values()].filter((link) => !this.#current(session, view, { link, kind }));
+    const links = [...session.links.values()].filter(
+      (link) => this.#freshFor(session, view, { link, kind }) <= 0,
+    );
     if (links.length === 0) return;
     const unread = new Set(links.map(({ name }) => name));
     const patient = links.filter(({ name }) => !view.slow.has(name));
@@ -261,16 +277,17 @@ export class Catalogues {
     void Promise.all(reads.values()).then(() => this.#options.onLate(session, kind));
   }
 
-  #current(
+  /** How long what was read last need not be read again, in milliseconds; not above 0: it must be. */
+  #freshFor(
     session: LiveSession,
     view: ListView,
     { link, kind }: { link: BackendLink; kind: ListKind },
-  ): boolean {
+  ): number {
     const reading = view.readings.get(listKey(link.name, kind));
-    if (reading === undefined || reading.stale || view.flights.has(listKey(link.name, kind))) return false;
+    if (reading === undefined || reading.stale || view.flights.has(listKey(link.name, kind))) return 0;
     const age = this.#options.clock.now() - reading.at;
-    if (reading.failure !== undefined) return age < RETRY_MS;
-    return age < UNHEARD_MS || this.#options.hears(session, link.name);
+    if (reading.failure !== undefined) return RETRY_MS - age;
+    return this.#options.hears(session, link.name) ? Number.POSITIVE_INFINITY : UNHEARD_MS - age;
   }
 
   /**
@@ -309,4 +326,10 @@ export class Catalogues {
       view.readings.set(id, { at: clock.now(), stale: false, failure: toMeshError(thrown, link.name) });
     }
   }
+}
+
+/** The backends that are missing from a list, and why, as raw JSON. */
+function missingFrom(session: LiveSession, view: ListView, kind: ListKind): string | undefined {
+  const missing = { ...waitedFor(view, kind), ...outages(session), ...failures(view, kind) };
+  return Object.keys(missing).length === 0 ? undefined : JSON.stringify(missing);
 }

@@ -13,6 +13,7 @@ import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { Exchange } from '../rpc/exchange.ts';
 import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
 import { withVisibleUris } from '../virtual-server/result-uris.ts';
@@ -34,6 +35,7 @@ export interface Turn {
   readonly message: Message;
   readonly stream: ClientStream;
   readonly trace: Readonly<Record<string, string>> | undefined;
+  readonly exchange: Pick<Exchange, 'answeredList'>;
 }
 
 export interface RequestOptions {
@@ -115,13 +117,15 @@ export class ClientRequests {
   }
 
   async #list(
-    { session, caller, message }: Turn,
+    { session, caller, message, exchange }: Turn,
     call: RunningCall,
     kind: ListKind,
   ): Promise<readonly Uint8Array[]> {
     const { cursor } = message.scanned;
     const wanted = cursor === undefined ? undefined : decodeString(message.bytes, cursor);
-    return response(call.id, await this.#options.catalogues.list(session, caller, { kind, cursor: wanted }));
+    const list = await this.#options.catalogues.list(session, caller, { kind, cursor: wanted });
+    if (wanted === undefined) exchange.answeredList?.(session, kind);
+    return response(call.id, list);
   }
 
   async #routed(turn: Turn, call: RunningCall, kind: RouteKind): Promise<readonly Uint8Array[]> {

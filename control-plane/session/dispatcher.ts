@@ -118,7 +118,7 @@ export class Dispatcher {
     const stream = this.#stream(session, exchange, ids);
     const trace = traceOf(exchange);
     for (const message of messages)
-      this.#options.requests.run({ session, caller: exchange.caller, message, stream, trace });
+      this.#options.requests.run({ session, caller: exchange.caller, message, stream, trace, exchange });
     if (stream.waiting) {
       if (messages.length > 1) stream.start();
       else this.#options.slow.add(stream);

@@ -27,6 +27,8 @@ export interface ListChangeOptions {
   readonly clock: Clock;
   readonly catalogues: Catalogues;
   readonly listening: Listening;
+  /** Lists were read again, and what changed is about to be announced. */
+  readonly onRead: (session: LiveSession) => void;
 }
 
 /**
@@ -89,6 +91,8 @@ export class ListChanges {
         (await catalogues.changed(session, caller, { kind, said })) ? [METHODS[kind]] : [],
       ),
     );
+    // What the client reads after the announcement is at least as new.
+    this.#options.onRead(session);
     const stream = listening.reader(session)?.stream;
     for (const method of new Set(changed.flat())) stream?.message(notification(method));
   }

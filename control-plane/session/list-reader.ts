@@ -17,7 +17,7 @@ export interface BackendList {
   readonly kind: ListKind;
 }
 
-const METHODS: Readonly<Record<ListKind, string>> = {
+export const LIST_METHODS: Readonly<Record<ListKind, string>> = {
   tools: 'tools/list',
   resources: 'resources/list',
   resourceTemplates: 'resources/templates/list',
@@ -54,7 +54,7 @@ async function readPage(
   { session, caller, link, kind }: BackendList,
   cursor: string | undefined,
 ) {
-  const method = METHODS[kind];
+  const method = LIST_METHODS[kind];
   const params = cursor === undefined ? {} : { params: [Buffer.from(JSON.stringify({ cursor }))] };
   const { bytes, scanned } = await callBackend(calls, {
     session,

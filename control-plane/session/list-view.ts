@@ -10,6 +10,15 @@ export interface Reading {
   readonly failure: MeshError | undefined;
 }
 
+/** A list as it is shown now. */
+export interface KnownList {
+  readonly catalogue: Catalogue;
+  /** The missing backends and why, as raw JSON; undefined where none is. */
+  readonly missing: string | undefined;
+  /** For how long nothing has to be read, in milliseconds. Infinite where all changes are heard. */
+  readonly freshForMs: number;
+}
+
 /** What one authorization context sees through a session. Lists are named by `listKey`. */
 export interface ListView {
   /** Last known items; a backend's list that was never read is absent. */

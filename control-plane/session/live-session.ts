@@ -146,6 +146,11 @@ export class LiveSession {
     return this.#header.epoch;
   }
 
+  /** When it ends whatever happens, in milliseconds since the epoch, on the store's clock. */
+  get expiresAt(): number {
+    return this.#header.expiresAt;
+  }
+
   /** Something runs or listens for a client; eviction leaves the session alone. */
   get busy(): boolean {
     if (this.calls.size > 0) return true;

@@ -40,6 +40,8 @@ export interface ManagerOptions {
   readonly observer: SessionObserver;
   /** A session has ended for good; the sidecars forget what they keep for it. */
   readonly onEnded: (sessionId: string) => void;
+  /** Whether a sidecar answers for this session without asking. */
+  readonly granted?: (session: LiveSession) => boolean;
 }
 
 /** The live sessions of one replica: made, found, restored, evicted and ended. */
@@ -329,10 +331,10 @@ export class SessionManager {
     if (session !== undefined) this.#recheck(session);
   }
 
-  /** A hint that the record changed: idle sessions ask the store at their next use, busy ones at once. */
+  /** A hint that the record changed: idle sessions ask the store at their next use, busy ones and those that a sidecar answers for at once. */
   #recheck(session: LiveSession): void {
     session.distrust();
-    if (session.busy) void session.touch().catch(ignore);
+    if (session.busy || this.#options.granted?.(session) === true) void session.touch().catch(ignore);
   }
 
   #tick(): void {

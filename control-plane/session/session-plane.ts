@@ -16,6 +16,7 @@ import { ClientRequests } from './client-requests.ts';
 import { Dispatcher, lostAnswer } from './dispatcher.ts';
 import { Initializer } from './initializer.ts';
 import { ListChanges } from './list-changes.ts';
+import type { ListWatcher } from './list-watcher.ts';
 import { Listening } from './listening.ts';
 import type {
   ActiveCall,
@@ -61,6 +62,7 @@ export interface SessionPlaneOptions {
     };
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
+  readonly watcher: ListWatcher;
   /** A fault of our own, for the log. */
   readonly onFault: (error: MeshError) => void;
 }
@@ -68,12 +70,14 @@ export interface SessionPlaneOptions {
 export interface SessionPlane {
   readonly handle: ExchangeHandler;
   readonly manager: SessionManager;
+  /** What is shown to whom now. */
+  readonly lists: Pick<Catalogues, 'known'>;
   stop(): Promise<void>;
 }
 
 /** Puts sessions and their message path together: from a verified exchange to the backends and back. */
 export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
-  const { clock, observer, limits, policy } = options;
+  const { clock, observer, limits, policy, watcher } = options;
   const crypto = new RecordCrypto(options.keys.server);
   const calls = { clock, observer, timeouts: policy };
   const serverRequests = new ServerRequests(observer);
@@ -89,6 +93,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     }),
     virtualServer: options.virtualServer,
     hears: (session, backend) => listening.hears(session, backend),
+    onStale: (session, kinds) => watcher.stale(session, kinds),
     onLate: (session, kind) => listChanges.look(session, [kind]),
   });
   const listening: Listening = new Listening({
@@ -97,9 +102,22 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     onGap: (session, link) => listChanges.mark(session, link.name, ALL_KINDS),
     lostAnswer,
   });
-  const listChanges = new ListChanges({ clock, catalogues, listening });
+  const listChanges = new ListChanges({
+    clock,
+    catalogues,
+    listening,
+    onRead: (session) => watcher.read(session),
+  });
   const notices = new BackendNotices({ serverRequests, listening, catalogues, listChanges, observer });
-  const handlers = new Handlers({ serverRequests, listening, listChanges, catalogues, notices, calls });
+  const handlers = new Handlers({
+    serverRequests,
+    listening,
+    listChanges,
+    catalogues,
+    notices,
+    calls,
+    watcher,
+  });
   const env: SessionEnvironment = {
     replica: options.replica,
     store: options.store,
@@ -117,6 +135,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     limits,
     observer,
     onEnded: options.onSessionEnded,
+    granted: (session) => watcher.granted(session),
   });
   handlers.manager = manager;
   const dispatcher = new Dispatcher({
@@ -143,7 +162,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     observer,
     onFault: options.onFault,
   });
-  return { handle: dispatcher.handle, manager, stop: () => manager.stop() };
+  return { handle: dispatcher.handle, manager, lists: catalogues, stop: () => manager.stop() };
 }
 
 const ALL_KINDS = ['tools', 'prompts', 'resources', 'resourceTemplates'] as const;
@@ -154,6 +173,7 @@ interface HandlerParts {
   readonly listChanges: ListChanges;
   readonly catalogues: Catalogues;
   readonly notices: BackendNotices;
+  readonly watcher: ListWatcher;
   readonly calls: ConstructorParameters<typeof Catalogues>[0]['calls'];
 }
 
@@ -191,6 +211,7 @@ class Handlers implements SessionHandlers {
    * loss rule: reads may be asked again, everything else may have run.
    */
   ended(session: LiveSession, state: SessionState): Promise<void> | undefined {
+    this.#parts.watcher.ended(session);
     const finishing = state === 'fenced' ? [...session.calls.values()].filter(isAwaited) : [];
     for (const call of session.calls.values()) {
       if (finishing.some((each) => each === call)) continue;

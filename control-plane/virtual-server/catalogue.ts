@@ -23,6 +23,8 @@ export interface Catalogue extends Routes {
    * Lists over 1 MiB come in pages. Throws MeshError `invalid_params` for a bad cursor.
    */
   page(kind: ListKind, cursor: string | undefined): Buffer;
+  /** The items of a list as the client sees them, each in pieces; undefined where the list comes in pages. */
+  items(kind: ListKind): readonly (readonly Uint8Array[])[] | undefined;
   /** A hash of what the client sees of this kind, to be compared for equality. */
   version(kind: ListKind): string;
   /** What to keep with a session: `routesFrom` makes the same routes again. */
@@ -73,6 +75,10 @@ class MergedCatalogue extends Routes implements Catalogue {
     const page = this.#prepared(kind).get(index);
     if (page === undefined) throw new Error('an authentic cursor leads nowhere');
     return page;
+  }
+
+  items(kind: ListKind): readonly (readonly Uint8Array[])[] | undefined {
+    return this.#prepared(kind).size === 1 ? this.#entries[kind].map(renamed) : undefined;
   }
 
   version(kind: ListKind): string {

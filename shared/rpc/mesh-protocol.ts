@@ -26,6 +26,15 @@ export const GREETING_MS = 3_000;
 /** The message limit where configuration sets no other, in bytes. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
+/** The feature under which a sidecar may answer lists by itself. */
+export const CAPABILITIES = 'capabilities';
+/** How often a sidecar reports the sessions whose lists it answered. */
+export const ACTIVE_MS = 30_000;
+/** Item hashes in one Held. */
+export const MAX_HELD_ITEMS = 4_096;
+/** What stands behind the last item of a list. */
+export const LIST_TAIL = Buffer.from(']}');
+
 const wire = outrigger.mesh.v1;
 
 /** What is sent: plain objects, fields left out read as their defaults. */
@@ -44,6 +53,10 @@ export type Refused = outrigger.mesh.v1.Refused;
 export type Welcome = outrigger.mesh.v1.Welcome;
 export type Hello = outrigger.mesh.v1.Hello;
 export type GoAway = outrigger.mesh.v1.GoAway;
+export type CapabilitySet = outrigger.mesh.v1.CapabilitySet;
+export type Grant = outrigger.mesh.v1.Grant;
+export type Held = outrigger.mesh.v1.Held;
+export type Nack = outrigger.mesh.v1.Nack;
 
 /** What is received: decoded classes, every field there. One frame holds one of these; a newer peer's frame holds none. */
 export interface ReceivedSidecarFrame {
@@ -55,6 +68,10 @@ export interface ReceivedSidecarFrame {
   readonly credential: Credential | null;
   readonly forget: outrigger.mesh.v1.Forget | null;
   readonly hello: Hello | null;
+  readonly held: Held | null;
+  readonly ack: outrigger.mesh.v1.Ack | null;
+  readonly nack: Nack | null;
+  readonly active: outrigger.mesh.v1.Active | null;
 }
 export interface ReceivedReplicaFrame {
   readonly head: Head | null;
@@ -67,6 +84,9 @@ export interface ReceivedReplicaFrame {
   readonly welcome: Welcome | null;
   readonly goAway: GoAway | null;
   readonly sessionEnded: outrigger.mesh.v1.SessionEnded | null;
+  readonly capabilitySet: CapabilitySet | null;
+  readonly grant: Grant | null;
+  readonly bookmark: outrigger.mesh.v1.Bookmark | null;
 }
 export interface ReceivedSidecarFrames {
   readonly frames: readonly ReceivedSidecarFrame[];

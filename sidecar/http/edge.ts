@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MeshError } from '../../shared/errors.ts';
+import { response } from '../../shared/json-rpc/envelope.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { HeldToken } from '../credentials/held-token.ts';
 import type { MeshClient } from '../mesh/exchange.ts';
 import type { ExchangeKind, SidecarMetrics } from '../ops/metrics.ts';
-import { type AnswerContext, answerError, answerRefusal, type Refusal } from './answers.ts';
+import { type AnswerContext, answerError, answerRefusal, jsonAnswer, type Refusal } from './answers.ts';
 import { isBearer } from './bearer.ts';
 import { discard, readBody } from './body.ts';
 import * as checks from './checks.ts';
@@ -21,6 +24,8 @@ import { writeAnswer } from './write-answer.ts';
 
 export interface EdgeOptions {
   readonly mesh: MeshClient;
+  /** The lists that the sidecar answers by itself; absent, all cross the mesh. */
+  readonly lists?: LocalLists;
   /** The sidecar's own token, for requests that bring none. */
   readonly heldToken: HeldToken | undefined;
   readonly limits: EdgeLimits;
@@ -44,6 +49,13 @@ interface Crossing extends ParsedBody {
 }
 
 const LISTEN: Crossing = { kind: 'listen', body: undefined, scanned: undefined, ...NOTHING_ASKED };
+/** What may be answered from prepared bytes, without a cursor. */
+const LISTS: ReadonlySet<string> = new Set([
+  'tools/list',
+  'prompts/list',
+  'resources/list',
+  'resources/templates/list',
+]);
 const TERMINATE: Crossing = { ...LISTEN, kind: 'terminate' };
 
 /**
@@ -176,6 +188,7 @@ export class Edge {
       this.#fail(call, refusal, crossing);
       return;
     }
+    if (this.#answerList(call, crossing, authorization)) return;
     const { kind, body, scanned } = crossing;
     const { sessionId, protocolVersion, lastEventId, traceparent, tracestate } = head;
     const answer = new ExchangeAnswer(response, this.state, {
@@ -199,6 +212,28 @@ export class Edge {
         answer,
       ),
     );
+  }
+
+  /** Answers a list that the replica has granted to this session and these bytes of Authorization; false: nothing was. */
+  #answerList(call: Call, crossing: Crossing, authorization: string | undefined): boolean {
+    const { response: to, head } = call;
+    const { body, scanned } = crossing;
+    const { id, method, cursor } = scanned ?? {};
+    const { sessionId } = head;
+    if (method === undefined || !LISTS.has(method)) return false;
+    if (id === undefined || body === undefined || sessionId === undefined || cursor !== undefined)
+      return false;
+    const result = this.#options.lists?.find({ sessionId, authorization, method });
+    if (result === undefined) return false;
+    const pieces = response(slice(body, id), result);
+    if (prefersEvents(head.accept)) {
+      const context = this.#context(head, crossing);
+      new ExchangeAnswer(to, this.state, { kind: 'message', context, prefersEvents: true }).json(
+        pieces,
+        undefined,
+      );
+    } else writeAnswer(to, this.state, jsonAnswer(200, [], Buffer.concat(pieces)));
+    return true;
   }
 
   /**

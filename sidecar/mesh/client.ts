@@ -4,6 +4,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { Welcome } from '../../shared/rpc/mesh-protocol.ts';
 import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
 import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
+import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { ReplicaAddresses } from './addresses.ts';
 import { ClientExchange } from './client-exchange.ts';
 import { RefusedBearers, SWEEP_MS } from './credential-table.ts';
@@ -20,6 +21,8 @@ export interface MeshClientOptions extends SidecarSelf {
   /** The longest an exchange may take, in milliseconds; 0: no bound of our own. */
   readonly deadlineMs?: number;
   readonly pulse?: PulseTimes;
+  /** The lists that the sidecar answers by itself; absent, all are the replicas'. */
+  readonly lists?: LocalLists;
   /** How long an exchange waits for a stream, in milliseconds. */
   readonly patienceMs?: number;
   /** Ids from here on ask for a fresh stream. */
@@ -66,6 +69,7 @@ class StreamingMeshClient implements ObservedMeshClient {
       pulse: options.pulse ?? PULSE,
       maxExchangeId: options.maxExchangeId ?? MAX_EXCHANGE_ID,
       refused: new RefusedBearers(),
+      lists: options.lists,
       home: (welcome) => this.#settled(welcome),
       down: () => this.#waiting.dismiss(),
       again: (exchange) => this.#place(exchange, { again: true }),

@@ -27,12 +27,19 @@ export class CredentialTable {
   readonly #byId = new Map<number, Registered>();
   readonly #send: (frame: SidecarFrame, bytes: number) => void;
   readonly #max: number;
+  readonly #forgotten: (authorization: string) => void;
   #lastId = 0;
   #sweep = 0;
 
-  constructor(max: number, send: (frame: SidecarFrame, bytes: number) => void) {
-    this.#max = max;
-    this.#send = send;
+  /** `forgotten`: the replica does not know this bearer any more. */
+  constructor(options: {
+    readonly max: number;
+    readonly send: (frame: SidecarFrame, bytes: number) => void;
+    readonly forgotten: (authorization: string) => void;
+  }) {
+    this.#max = options.max;
+    this.#send = options.send;
+    this.#forgotten = options.forgotten;
   }
 
   get size(): number {
@@ -41,6 +48,17 @@ export class CredentialTable {
 
   find(authorization: string): Registered | undefined {
     return this.#byAuthorization.get(authorization);
+  }
+
+  /** The bearer of an id that is known. */
+  authorizationOf(id: number): string | undefined {
+    return this.#byId.get(id)?.authorization;
+  }
+
+  /** It was used, though no exchange was. */
+  keep(id: number): void {
+    const registered = this.#byId.get(id);
+    if (registered !== undefined) registered.used = this.#sweep;
   }
 
   /** Registers the bearer; undefined when all of the stream's credentials are in use. */
@@ -96,6 +114,7 @@ export class CredentialTable {
       this.#byAuthorization.delete(registered.authorization);
     }
     this.#send({ forget: { id: registered.id } }, 0);
+    this.#forgotten(registered.authorization);
   }
 }
 

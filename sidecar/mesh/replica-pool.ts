@@ -2,6 +2,7 @@ import { type ChannelCredentials, status } from '@grpc/grpc-js';
 import type { Logger } from '../../shared/log.ts';
 import type { Welcome } from '../../shared/rpc/mesh-protocol.ts';
 import type { PulseTimes } from '../../shared/rpc/pulse.ts';
+import type { LocalLists } from '../capabilities/local-lists.ts';
 import { isStatic, LOOKUP_MS, type ReplicaAddresses, resolveAddresses } from './addresses.ts';
 import { Backoff } from './backoff.ts';
 import type { ClientExchange } from './client-exchange.ts';
@@ -30,6 +31,8 @@ export interface ReplicaPoolOptions {
   readonly pulse: PulseTimes;
   readonly maxExchangeId: number;
   readonly refused: RefusedBearers;
+  /** The lists that the sidecar answers by itself, under its home's word. */
+  readonly lists: LocalLists | undefined;
   /** There is a home now. */
   home(welcome: Welcome): void;
   /** Every replica was tried and none can be reached. */
@@ -194,6 +197,7 @@ export class ReplicaPool implements StreamOwner {
     if (this.#home === stream) this.#home = undefined;
     this.#elect();
     const homeless = this.#home === undefined;
+    if (homeless) this.#options.lists?.bereft();
     const now = performance.now();
     if (replica !== undefined) {
       replica.askedUntil = now + askedMs;
@@ -238,7 +242,13 @@ export class ReplicaPool implements StreamOwner {
     }
     this.#elected = true;
     clearTimeout(this.#election);
-    this.#home = stream;
+    this.#settle(stream, welcome);
+  }
+
+  #settle(home: ReplicaStream, welcome: Welcome): void {
+    this.#home = home;
+    // Before what waited for a home is sent there: its answers may bring grants.
+    this.#options.lists?.adopt(home);
     this.#options.home(welcome);
   }
 
@@ -264,7 +274,7 @@ export class ReplicaPool implements StreamOwner {
   }
 
   #connect(address: string): ReplicaStream {
-    const { self, channelCredentials, pulse, maxExchangeId, refused } = this.#options;
+    const { self, channelCredentials, pulse, maxExchangeId, refused, lists } = this.#options;
     const stream = new ReplicaStream({
       address,
       self,
@@ -272,6 +282,7 @@ export class ReplicaPool implements StreamOwner {
       pulse,
       maxExchangeId,
       refused,
+      lists,
       maxCredentials: MAX_CREDENTIALS,
       holdBytes: HOLD_BYTES,
       owner: this,
@@ -294,8 +305,7 @@ export class ReplicaPool implements StreamOwner {
     this.#successor = undefined;
     if (replica !== undefined) replica.stream = successor;
     if (this.#home === worn || this.#home === undefined) {
-      this.#home = successor;
-      this.#options.home(welcome);
+      this.#settle(successor, welcome);
     }
     worn?.leave();
   }

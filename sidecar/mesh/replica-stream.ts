@@ -9,6 +9,7 @@ import { MeshError } from '../../shared/errors.ts';
 import { MESH_CHANNEL_OPTIONS } from '../../shared/rpc/channel-options.ts';
 import { type Inflow, WindowExceeded } from '../../shared/rpc/inflow.ts';
 import {
+  CAPABILITIES,
   CONNECT,
   DEFAULT_MAX_MESSAGE_BYTES,
   type GoAway,
@@ -24,6 +25,7 @@ import type { Outbox } from '../../shared/rpc/outbox.ts';
 import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import { retryAfter } from '../../shared/rpc/retry-info.ts';
 import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
+import type { CapabilitySource, LocalLists } from '../capabilities/local-lists.ts';
 import { type ClientExchange, outcomeUnknown } from './client-exchange.ts';
 import { CredentialTable, type RefusedBearers } from './credential-table.ts';
 import { StreamExchange } from './stream-exchange.ts';
@@ -46,6 +48,8 @@ export interface ReplicaStreamOptions {
   readonly maxCredentials: number;
   readonly holdBytes: number;
   readonly owner: StreamOwner;
+  /** The lists that the sidecar answers by itself, while this stream is home; absent, none. */
+  readonly lists: LocalLists | undefined;
 }
 
 /** Why a stream ended, as far as the next attempt cares. */
@@ -86,7 +90,7 @@ const LAST_WORDS_MS = 500;
  * One mesh stream at the sidecar, on a channel of its own. State: `connecting`
  * until Welcome, `ready`, `leaving` after GoAway or when it is replaced, `over`.
  */
-export class ReplicaStream {
+export class ReplicaStream implements CapabilitySource {
   readonly address: string;
   readonly #options: ReplicaStreamOptions;
   readonly #client: Client;
@@ -97,6 +101,7 @@ export class ReplicaStream {
   #greeting: NodeJS.Timeout | undefined;
   #replaySafeTools: ReadonlySet<string> = new Set();
   #comeBackAfterMs: number | undefined;
+  #grants = false;
   #nextExchange = 1;
   #answered = false;
 
@@ -120,12 +125,15 @@ export class ReplicaStream {
       tick: (exchange, now) => exchange.tick(now),
       done: () => this.#call.end(),
     });
-    this.#credentials = new CredentialTable(options.maxCredentials, (frame, bytes) =>
-      this.outbox.control(frame, bytes),
-    );
+    this.#credentials = new CredentialTable({
+      max: options.maxCredentials,
+      send: (frame, bytes) => this.outbox.control(frame, bytes),
+      forgotten: (authorization) => options.lists?.credentialEnded(authorization),
+    });
     this.#listen();
     const { node, build, virtualServer } = options.self;
-    this.outbox.control({ hello: { node, build, virtualServer } });
+    const features = options.lists === undefined ? [] : [CAPABILITIES];
+    this.outbox.control({ hello: { node, build, virtualServer, features } });
   }
 
   get outbox(): Outbox<SidecarFrame> {
@@ -147,6 +155,23 @@ export class ReplicaStream {
 
   get counters(): StreamCounters {
     return this.#end.counters(this.#credentials.size);
+  }
+
+  /** Whether its replica lets sidecars answer lists. */
+  get grants(): boolean {
+    return this.#grants;
+  }
+
+  send(frame: SidecarFrame): void {
+    if (this.#state !== 'over') this.outbox.control(frame);
+  }
+
+  authorizationOf(credential: number): string | undefined {
+    return this.#credentials.authorizationOf(credential);
+  }
+
+  keep(credential: number): void {
+    this.#credentials.keep(credential);
   }
 
   /** Sends the exchange on this stream. */
@@ -294,18 +319,33 @@ export class ReplicaStream {
     }
   }
 
-  /** One frame, the frequent ones first. One of a newer peer, and SessionEnded while nothing is kept, are nothing. */
+  /** One frame, the frequent ones first. One of a newer peer is nothing. */
   #take(frame: ReceivedReplicaFrame): void {
     if (frame.head !== null) {
       if (!this.#answered) this.#firstAnswer();
-      this.#end.find(frame.head.exchange)?.head(frame.head);
+      this.#answering(frame.head.exchange)?.head(frame.head);
     } else if (frame.data !== null) this.#end.find(frame.data.exchange)?.data(frame.data);
     else if (frame.credit !== null) this.#end.find(frame.credit.exchange)?.credit(frame.credit.bytes);
-    else if (frame.failure !== null) this.#end.find(frame.failure.exchange)?.failure(frame.failure);
+    else if (frame.failure !== null) this.#answering(frame.failure.exchange)?.failure(frame.failure);
     else if (frame.refused !== null) this.#refused(frame.refused);
     else if (frame.revoked !== null) this.#credentials.drop(frame.revoked.id);
     else if (frame.goAway !== null) this.#goAway(frame.goAway);
     else if (frame.welcome !== null) this.#welcome(frame.welcome);
+    else this.#takeList(frame);
+  }
+
+  #answering(id: number): StreamExchange | undefined {
+    const exchange = this.#end.find(id);
+    if (exchange !== undefined) this.#options.lists?.answeredBy(this, exchange.client.request.sessionId);
+    return exchange;
+  }
+
+  #takeList({ capabilitySet, grant, bookmark, sessionEnded }: ReceivedReplicaFrame): void {
+    const { lists } = this.#options;
+    if (capabilitySet !== null) lists?.set(this, capabilitySet);
+    else if (grant !== null) lists?.grant(this, grant);
+    else if (bookmark !== null) lists?.bookmark(this);
+    else if (sessionEnded !== null) lists?.sessionEnded(sessionEnded.sessionId);
   }
 
   #welcome(welcome: Welcome): void {
@@ -314,6 +354,7 @@ export class ReplicaStream {
     this.#state = 'ready';
     if (welcome.maxMessageBytes > 0) this.inflow.maxMessageBytes = welcome.maxMessageBytes + ENVELOPE_BYTES;
     this.#replaySafeTools = new Set(welcome.replaySafeTools);
+    this.#grants = welcome.features.includes(CAPABILITIES);
     this.#options.owner.ready(this, welcome);
   }
 

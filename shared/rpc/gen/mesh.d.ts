@@ -110,6 +110,18 @@ export namespace outrigger {
 
                 /** SidecarFrame hello */
                 hello?: (outrigger.mesh.v1.IHello|null);
+
+                /** SidecarFrame held */
+                held?: (outrigger.mesh.v1.IHeld|null);
+
+                /** SidecarFrame ack */
+                ack?: (outrigger.mesh.v1.IAck|null);
+
+                /** SidecarFrame nack */
+                nack?: (outrigger.mesh.v1.INack|null);
+
+                /** SidecarFrame active */
+                active?: (outrigger.mesh.v1.IActive|null);
             }
 
             /** Represents a SidecarFrame. */
@@ -145,8 +157,20 @@ export namespace outrigger {
                 /** SidecarFrame hello. */
                 public hello?: (outrigger.mesh.v1.IHello|null);
 
+                /** SidecarFrame held. */
+                public held?: (outrigger.mesh.v1.IHeld|null);
+
+                /** SidecarFrame ack. */
+                public ack?: (outrigger.mesh.v1.IAck|null);
+
+                /** SidecarFrame nack. */
+                public nack?: (outrigger.mesh.v1.INack|null);
+
+                /** SidecarFrame active. */
+                public active?: (outrigger.mesh.v1.IActive|null);
+
                 /** SidecarFrame frame. */
-                public frame?: ("open"|"data"|"credit"|"cancel"|"detach"|"credential"|"forget"|"hello");
+                public frame?: ("open"|"data"|"credit"|"cancel"|"detach"|"credential"|"forget"|"hello"|"held"|"ack"|"nack"|"active");
 
                 /**
                  * Encodes the specified SidecarFrame message. Does not implicitly {@link outrigger.mesh.v1.SidecarFrame.verify|verify} messages.
@@ -199,6 +223,15 @@ export namespace outrigger {
 
                 /** ReplicaFrame sessionEnded */
                 sessionEnded?: (outrigger.mesh.v1.ISessionEnded|null);
+
+                /** ReplicaFrame capabilitySet */
+                capabilitySet?: (outrigger.mesh.v1.ICapabilitySet|null);
+
+                /** ReplicaFrame grant */
+                grant?: (outrigger.mesh.v1.IGrant|null);
+
+                /** ReplicaFrame bookmark */
+                bookmark?: (outrigger.mesh.v1.IBookmark|null);
             }
 
             /** Represents a ReplicaFrame. */
@@ -240,8 +273,17 @@ export namespace outrigger {
                 /** ReplicaFrame sessionEnded. */
                 public sessionEnded?: (outrigger.mesh.v1.ISessionEnded|null);
 
+                /** ReplicaFrame capabilitySet. */
+                public capabilitySet?: (outrigger.mesh.v1.ICapabilitySet|null);
+
+                /** ReplicaFrame grant. */
+                public grant?: (outrigger.mesh.v1.IGrant|null);
+
+                /** ReplicaFrame bookmark. */
+                public bookmark?: (outrigger.mesh.v1.IBookmark|null);
+
                 /** ReplicaFrame frame. */
-                public frame?: ("head"|"data"|"credit"|"failure"|"accepted"|"refused"|"revoked"|"welcome"|"goAway"|"sessionEnded");
+                public frame?: ("head"|"data"|"credit"|"failure"|"accepted"|"refused"|"revoked"|"welcome"|"goAway"|"sessionEnded"|"capabilitySet"|"grant"|"bookmark");
 
                 /**
                  * Encodes the specified ReplicaFrame message. Does not implicitly {@link outrigger.mesh.v1.ReplicaFrame.verify|verify} messages.
@@ -1162,6 +1204,320 @@ export namespace outrigger {
                  * @throws {$protobuf.util.ProtocolError} If required fields are missing
                  */
                 public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.SessionEnded;
+            }
+
+            /** Properties of a Held. */
+            interface IHeld {
+
+                /** Held sets */
+                sets?: (Uint8Array[]|null);
+
+                /** Held items */
+                items?: (Uint8Array[]|null);
+            }
+
+            /** Represents a Held. */
+            class Held implements IHeld {
+
+                /**
+                 * Constructs a new Held.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IHeld);
+
+                /** Held sets. */
+                public sets: Uint8Array[];
+
+                /** Held items. */
+                public items: Uint8Array[];
+
+                /**
+                 * Encodes the specified Held message. Does not implicitly {@link outrigger.mesh.v1.Held.verify|verify} messages.
+                 * @param message Held message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IHeld, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a Held message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Held
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Held;
+            }
+
+            /** Properties of a CapabilitySet. */
+            interface ICapabilitySet {
+
+                /** CapabilitySet set */
+                set?: (Uint8Array|null);
+
+                /** CapabilitySet head */
+                head?: (Uint8Array|null);
+
+                /** CapabilitySet items */
+                items?: (Uint8Array[]|null);
+
+                /** CapabilitySet bodies */
+                bodies?: (Uint8Array[]|null);
+
+                /** CapabilitySet more */
+                more?: (boolean|null);
+            }
+
+            /** Represents a CapabilitySet. */
+            class CapabilitySet implements ICapabilitySet {
+
+                /**
+                 * Constructs a new CapabilitySet.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.ICapabilitySet);
+
+                /** CapabilitySet set. */
+                public set: Uint8Array;
+
+                /** CapabilitySet head. */
+                public head: Uint8Array;
+
+                /** CapabilitySet items. */
+                public items: Uint8Array[];
+
+                /** CapabilitySet bodies. */
+                public bodies: Uint8Array[];
+
+                /** CapabilitySet more. */
+                public more: boolean;
+
+                /**
+                 * Encodes the specified CapabilitySet message. Does not implicitly {@link outrigger.mesh.v1.CapabilitySet.verify|verify} messages.
+                 * @param message CapabilitySet message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.ICapabilitySet, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a CapabilitySet message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns CapabilitySet
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.CapabilitySet;
+            }
+
+            /** Properties of an Ack. */
+            interface IAck {
+
+                /** Ack set */
+                set?: (Uint8Array|null);
+            }
+
+            /** Represents an Ack. */
+            class Ack implements IAck {
+
+                /**
+                 * Constructs a new Ack.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IAck);
+
+                /** Ack set. */
+                public set: Uint8Array;
+
+                /**
+                 * Encodes the specified Ack message. Does not implicitly {@link outrigger.mesh.v1.Ack.verify|verify} messages.
+                 * @param message Ack message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IAck, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes an Ack message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Ack
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Ack;
+            }
+
+            /** Properties of a Nack. */
+            interface INack {
+
+                /** Nack set */
+                set?: (Uint8Array|null);
+
+                /** Nack reason */
+                reason?: (string|null);
+            }
+
+            /** Represents a Nack. */
+            class Nack implements INack {
+
+                /**
+                 * Constructs a new Nack.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.INack);
+
+                /** Nack set. */
+                public set: Uint8Array;
+
+                /** Nack reason. */
+                public reason: string;
+
+                /**
+                 * Encodes the specified Nack message. Does not implicitly {@link outrigger.mesh.v1.Nack.verify|verify} messages.
+                 * @param message Nack message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.INack, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a Nack message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Nack
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Nack;
+            }
+
+            /** Properties of a Grant. */
+            interface IGrant {
+
+                /** Grant sessionId */
+                sessionId?: (string|null);
+
+                /** Grant credential */
+                credential?: (number|null);
+
+                /** Grant sets */
+                sets?: ({ [k: string]: Uint8Array }|null);
+
+                /** Grant validForMs */
+                validForMs?: (number|null);
+            }
+
+            /** Represents a Grant. */
+            class Grant implements IGrant {
+
+                /**
+                 * Constructs a new Grant.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IGrant);
+
+                /** Grant sessionId. */
+                public sessionId: string;
+
+                /** Grant credential. */
+                public credential: number;
+
+                /** Grant sets. */
+                public sets: { [k: string]: Uint8Array };
+
+                /** Grant validForMs. */
+                public validForMs: number;
+
+                /**
+                 * Encodes the specified Grant message. Does not implicitly {@link outrigger.mesh.v1.Grant.verify|verify} messages.
+                 * @param message Grant message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IGrant, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a Grant message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Grant
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Grant;
+            }
+
+            /** Properties of a Bookmark. */
+            interface IBookmark {
+            }
+
+            /** Represents a Bookmark. */
+            class Bookmark implements IBookmark {
+
+                /**
+                 * Constructs a new Bookmark.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IBookmark);
+
+                /**
+                 * Encodes the specified Bookmark message. Does not implicitly {@link outrigger.mesh.v1.Bookmark.verify|verify} messages.
+                 * @param message Bookmark message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IBookmark, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a Bookmark message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Bookmark
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Bookmark;
+            }
+
+            /** Properties of an Active. */
+            interface IActive {
+
+                /** Active sessions */
+                sessions?: (string[]|null);
+            }
+
+            /** Represents an Active. */
+            class Active implements IActive {
+
+                /**
+                 * Constructs a new Active.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IActive);
+
+                /** Active sessions. */
+                public sessions: string[];
+
+                /**
+                 * Encodes the specified Active message. Does not implicitly {@link outrigger.mesh.v1.Active.verify|verify} messages.
+                 * @param message Active message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IActive, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes an Active message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Active
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Active;
             }
         }
     }

@@ -174,11 +174,15 @@ export const outrigger = $root.outrigger = (() => {
                 SidecarFrame.prototype.credential = null;
                 SidecarFrame.prototype.forget = null;
                 SidecarFrame.prototype.hello = null;
+                SidecarFrame.prototype.held = null;
+                SidecarFrame.prototype.ack = null;
+                SidecarFrame.prototype.nack = null;
+                SidecarFrame.prototype.active = null;
 
                 let $oneOfFields;
 
                 Object.defineProperty(SidecarFrame.prototype, "frame", {
-                    get: $util.oneOfGetter($oneOfFields = ["open", "data", "credit", "cancel", "detach", "credential", "forget", "hello"]),
+                    get: $util.oneOfGetter($oneOfFields = ["open", "data", "credit", "cancel", "detach", "credential", "forget", "hello", "held", "ack", "nack", "active"]),
                     set: $util.oneOfSetter($oneOfFields)
                 });
 
@@ -205,6 +209,14 @@ export const outrigger = $root.outrigger = (() => {
                         $root.outrigger.mesh.v1.Forget.encode(message.forget, writer.uint32(58).fork(), q + 1).ldelim();
                     if (message.hello != null && Object.hasOwnProperty.call(message, "hello"))
                         $root.outrigger.mesh.v1.Hello.encode(message.hello, writer.uint32(66).fork(), q + 1).ldelim();
+                    if (message.held != null && Object.hasOwnProperty.call(message, "held"))
+                        $root.outrigger.mesh.v1.Held.encode(message.held, writer.uint32(74).fork(), q + 1).ldelim();
+                    if (message.ack != null && Object.hasOwnProperty.call(message, "ack"))
+                        $root.outrigger.mesh.v1.Ack.encode(message.ack, writer.uint32(82).fork(), q + 1).ldelim();
+                    if (message.nack != null && Object.hasOwnProperty.call(message, "nack"))
+                        $root.outrigger.mesh.v1.Nack.encode(message.nack, writer.uint32(90).fork(), q + 1).ldelim();
+                    if (message.active != null && Object.hasOwnProperty.call(message, "active"))
+                        $root.outrigger.mesh.v1.Active.encode(message.active, writer.uint32(98).fork(), q + 1).ldelim();
                     return writer;
                 };
 
@@ -263,6 +275,22 @@ export const outrigger = $root.outrigger = (() => {
                                 message.hello = $root.outrigger.mesh.v1.Hello.decode(reader, reader.uint32(), undefined, long + 1);
                                 break;
                             }
+                        case 9: {
+                                message.held = $root.outrigger.mesh.v1.Held.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 10: {
+                                message.ack = $root.outrigger.mesh.v1.Ack.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 11: {
+                                message.nack = $root.outrigger.mesh.v1.Nack.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 12: {
+                                message.active = $root.outrigger.mesh.v1.Active.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
                         default:
                             reader.skipType(tag & 7, long);
                             break;
@@ -298,11 +326,14 @@ export const outrigger = $root.outrigger = (() => {
                 ReplicaFrame.prototype.welcome = null;
                 ReplicaFrame.prototype.goAway = null;
                 ReplicaFrame.prototype.sessionEnded = null;
+                ReplicaFrame.prototype.capabilitySet = null;
+                ReplicaFrame.prototype.grant = null;
+                ReplicaFrame.prototype.bookmark = null;
 
                 let $oneOfFields;
 
                 Object.defineProperty(ReplicaFrame.prototype, "frame", {
-                    get: $util.oneOfGetter($oneOfFields = ["head", "data", "credit", "failure", "accepted", "refused", "revoked", "welcome", "goAway", "sessionEnded"]),
+                    get: $util.oneOfGetter($oneOfFields = ["head", "data", "credit", "failure", "accepted", "refused", "revoked", "welcome", "goAway", "sessionEnded", "capabilitySet", "grant", "bookmark"]),
                     set: $util.oneOfSetter($oneOfFields)
                 });
 
@@ -333,6 +364,12 @@ export const outrigger = $root.outrigger = (() => {
                         $root.outrigger.mesh.v1.GoAway.encode(message.goAway, writer.uint32(74).fork(), q + 1).ldelim();
                     if (message.sessionEnded != null && Object.hasOwnProperty.call(message, "sessionEnded"))
                         $root.outrigger.mesh.v1.SessionEnded.encode(message.sessionEnded, writer.uint32(82).fork(), q + 1).ldelim();
+                    if (message.capabilitySet != null && Object.hasOwnProperty.call(message, "capabilitySet"))
+                        $root.outrigger.mesh.v1.CapabilitySet.encode(message.capabilitySet, writer.uint32(90).fork(), q + 1).ldelim();
+                    if (message.grant != null && Object.hasOwnProperty.call(message, "grant"))
+                        $root.outrigger.mesh.v1.Grant.encode(message.grant, writer.uint32(98).fork(), q + 1).ldelim();
+                    if (message.bookmark != null && Object.hasOwnProperty.call(message, "bookmark"))
+                        $root.outrigger.mesh.v1.Bookmark.encode(message.bookmark, writer.uint32(106).fork(), q + 1).ldelim();
                     return writer;
                 };
 
@@ -397,6 +434,18 @@ export const outrigger = $root.outrigger = (() => {
                             }
                         case 10: {
                                 message.sessionEnded = $root.outrigger.mesh.v1.SessionEnded.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 11: {
+                                message.capabilitySet = $root.outrigger.mesh.v1.CapabilitySet.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 12: {
+                                message.grant = $root.outrigger.mesh.v1.Grant.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 13: {
+                                message.bookmark = $root.outrigger.mesh.v1.Bookmark.decode(reader, reader.uint32(), undefined, long + 1);
                                 break;
                             }
                         default:
@@ -1821,6 +1870,572 @@ export const outrigger = $root.outrigger = (() => {
                 };
 
                 return SessionEnded;
+            })();
+
+            v1.Held = (function() {
+
+                function Held(properties) {
+                    this.sets = [];
+                    this.items = [];
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Held.prototype.sets = $util.emptyArray;
+                Held.prototype.items = $util.emptyArray;
+
+                Held.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.sets != null && message.sets.length)
+                        for (let i = 0; i < message.sets.length; ++i)
+                            writer.uint32(10).bytes(message.sets[i]);
+                    if (message.items != null && message.items.length)
+                        for (let i = 0; i < message.items.length; ++i)
+                            writer.uint32(18).bytes(message.items[i]);
+                    return writer;
+                };
+
+                Held.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Held();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                if (!(message.sets && message.sets.length))
+                                    message.sets = [];
+                                message.sets.push(reader.bytes());
+                                break;
+                            }
+                        case 2: {
+                                if (!(message.items && message.items.length))
+                                    message.items = [];
+                                message.items.push(reader.bytes());
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Held;
+            })();
+
+            v1.CapabilitySet = (function() {
+
+                function CapabilitySet(properties) {
+                    this.items = [];
+                    this.bodies = [];
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                CapabilitySet.prototype.set = $util.newBuffer([]);
+                CapabilitySet.prototype.head = $util.newBuffer([]);
+                CapabilitySet.prototype.items = $util.emptyArray;
+                CapabilitySet.prototype.bodies = $util.emptyArray;
+                CapabilitySet.prototype.more = false;
+
+                CapabilitySet.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.set != null && Object.hasOwnProperty.call(message, "set"))
+                        writer.uint32(10).bytes(message.set);
+                    if (message.head != null && Object.hasOwnProperty.call(message, "head"))
+                        writer.uint32(18).bytes(message.head);
+                    if (message.items != null && message.items.length)
+                        for (let i = 0; i < message.items.length; ++i)
+                            writer.uint32(26).bytes(message.items[i]);
+                    if (message.bodies != null && message.bodies.length)
+                        for (let i = 0; i < message.bodies.length; ++i)
+                            writer.uint32(34).bytes(message.bodies[i]);
+                    if (message.more != null && Object.hasOwnProperty.call(message, "more"))
+                        writer.uint32(40).bool(message.more);
+                    return writer;
+                };
+
+                CapabilitySet.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.CapabilitySet();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                message.set = reader.bytes();
+                                break;
+                            }
+                        case 2: {
+                                message.head = reader.bytes();
+                                break;
+                            }
+                        case 3: {
+                                if (!(message.items && message.items.length))
+                                    message.items = [];
+                                message.items.push(reader.bytes());
+                                break;
+                            }
+                        case 4: {
+                                if (!(message.bodies && message.bodies.length))
+                                    message.bodies = [];
+                                message.bodies.push(reader.bytes());
+                                break;
+                            }
+                        case 5: {
+                                message.more = reader.bool();
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return CapabilitySet;
+            })();
+
+            v1.Ack = (function() {
+
+                function Ack(properties) {
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Ack.prototype.set = $util.newBuffer([]);
+
+                Ack.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.set != null && Object.hasOwnProperty.call(message, "set"))
+                        writer.uint32(10).bytes(message.set);
+                    return writer;
+                };
+
+                Ack.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Ack();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                message.set = reader.bytes();
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Ack;
+            })();
+
+            v1.Nack = (function() {
+
+                function Nack(properties) {
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Nack.prototype.set = $util.newBuffer([]);
+                Nack.prototype.reason = "";
+
+                Nack.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.set != null && Object.hasOwnProperty.call(message, "set"))
+                        writer.uint32(10).bytes(message.set);
+                    if (message.reason != null && Object.hasOwnProperty.call(message, "reason"))
+                        writer.uint32(18).string(message.reason);
+                    return writer;
+                };
+
+                Nack.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Nack();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                message.set = reader.bytes();
+                                break;
+                            }
+                        case 2: {
+                                message.reason = reader.string();
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Nack;
+            })();
+
+            v1.Grant = (function() {
+
+                function Grant(properties) {
+                    this.sets = {};
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Grant.prototype.sessionId = "";
+                Grant.prototype.credential = 0;
+                Grant.prototype.sets = $util.emptyObject;
+                Grant.prototype.validForMs = 0;
+
+                Grant.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.sessionId != null && Object.hasOwnProperty.call(message, "sessionId"))
+                        writer.uint32(10).string(message.sessionId);
+                    if (message.credential != null && Object.hasOwnProperty.call(message, "credential"))
+                        writer.uint32(16).uint32(message.credential);
+                    if (message.sets != null && Object.hasOwnProperty.call(message, "sets"))
+                        for (let keys = Object.keys(message.sets), i = 0; i < keys.length; ++i)
+                            writer.uint32(26).fork().uint32(10).string(keys[i]).uint32(18).bytes(message.sets[keys[i]]).ldelim();
+                    if (message.validForMs != null && Object.hasOwnProperty.call(message, "validForMs"))
+                        writer.uint32(32).uint32(message.validForMs);
+                    return writer;
+                };
+
+                Grant.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message, key, value;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Grant();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                message.sessionId = reader.string();
+                                break;
+                            }
+                        case 2: {
+                                message.credential = reader.uint32();
+                                break;
+                            }
+                        case 3: {
+                                if (message.sets === $util.emptyObject)
+                                    message.sets = {};
+                                let end2 = reader.uint32() + reader.pos;
+                                if (end2 > reader.len)
+                                    throw RangeError("index out of range");
+                                reader.len = end2;
+                                key = "";
+                                value = [];
+                                while (reader.pos < end2) {
+                                    let tag2 = reader.uint32();
+                                    switch (tag2 >>> 3) {
+                                    case 1:
+                                        key = reader.string();
+                                        break;
+                                    case 2:
+                                        value = reader.bytes();
+                                        break;
+                                    default:
+                                        reader.skipType(tag2 & 7, long);
+                                        break;
+                                    }
+                                }
+                                if (reader.pos !== end2)
+                                    throw RangeError("index out of range");
+                                reader.len = end;
+                                if (key === "__proto__")
+                                    $util.makeProp(message.sets, key);
+                                message.sets[key] = value;
+                                break;
+                            }
+                        case 4: {
+                                message.validForMs = reader.uint32();
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Grant;
+            })();
+
+            v1.Bookmark = (function() {
+
+                function Bookmark(properties) {
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Bookmark.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    return writer;
+                };
+
+                Bookmark.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Bookmark();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Bookmark;
+            })();
+
+            v1.Active = (function() {
+
+                function Active(properties) {
+                    this.sessions = [];
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Active.prototype.sessions = $util.emptyArray;
+
+                Active.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.sessions != null && message.sessions.length)
+                        for (let i = 0; i < message.sessions.length; ++i)
+                            writer.uint32(10).string(message.sessions[i]);
+                    return writer;
+                };
+
+                Active.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Active();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                if (!(message.sessions && message.sessions.length))
+                                    message.sessions = [];
+                                message.sessions.push(reader.string());
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Active;
             })();
 
             return v1;
