@@ -201,7 +201,6 @@ export const PROTOCOL = {
   },
   'AGG-10': {
     text: 'list_changed reaches each session whose visible list changed, once per burst, on whatever replica its stream is, and after a restore too; removals and emptied lists included; prompts, resources and templates as well as tools.',
-    partly: 'on the replica that serves the session; sidecars hold no lists yet',
   },
   'AGG-11': {
     era: 'legacy',
@@ -366,11 +365,9 @@ export const PROTOCOL = {
   },
   'CAP-1': {
     text: 'The first push on a stream is a snapshot; after a reconnect only differences; each version is ACKed or NACKed; stale or reordered pushes are dropped; a slow sidecar gets conflated state.',
-    deferred: 'capability sets are not pushed to sidecars yet',
   },
   'CAP-2': {
     text: 'With the control plane away, granted lists are still answered within `max_staleness`, never across identities, sessions or ended grants; calls fail at once with 503; recovery within 5 s of its return, without a stampede.',
-    deferred: 'capability sets are not pushed to sidecars yet',
   },
   'OBS-1': {
     text: "Metrics, traces, audit and logs as ARCHITECTURE.md names them; no token, session id or secret in any of them, in the store, in errors or in a core dump's environment.",
@@ -737,7 +734,6 @@ export const FAULTS = {
   },
   X9b: {
     text: 'list request for a session that was deleted, expired, is foreign or unknown, while the sidecar holds sets → never answered locally: grants are per (session, credential) and end at once',
-    deferred: 'capability sets are not pushed to sidecars yet',
   },
   M1: {
     text: 'two backends share a tool name under `priority` or `none`; the owner is slow or down at initialize, at restore, at a call → `backend_unavailable`; the other never gets the call or its arguments',

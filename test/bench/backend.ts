@@ -9,9 +9,14 @@ const INITIALIZED = {
   capabilities: { tools: {} },
   serverInfo: { name: 'bench-backend', version: '1.0.0' },
 };
-const TOOLS = {
-  tools: [{ name: 'echo', description: 'Echoes a value', inputSchema: { type: 'object' } }],
-};
+/** One that is called, among many that are listed. */
+const TOOLS = JSON.stringify({
+  tools: Array.from({ length: 200 }, (_, n) => ({
+    name: n === 0 ? 'echo' : `echo_${n}`,
+    description: 'Echoes a value',
+    inputSchema: { type: 'object' },
+  })),
+});
 
 interface Message {
   readonly id?: string | number;
@@ -57,7 +62,7 @@ function answer(message: Message, response: ServerResponse): void {
     const body = `${head}{"content":[{"type":"text","text":"${text}"}]}}`;
     if (sse) event(response, body);
     else json(response, body);
-  } else if (message.method === 'tools/list') json(response, `${head}${JSON.stringify(TOOLS)}}`);
+  } else if (message.method === 'tools/list') json(response, `${head}${TOOLS}}`);
   else json(response, `${head}{}}`);
 }
 

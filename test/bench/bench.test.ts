@@ -31,11 +31,12 @@ describe('the bench', () => {
 
   describe('its verdicts', () => {
     it('are all met by a mesh that keeps its promises', () => {
-      expect(outcomes(measured({}))).to.deep.equal(['met', 'met', 'met', 'met', 'met', 'met']);
+      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 7 }, () => 'met'));
     });
 
     it('show a slow path planted in the mesh, in speed, in CPU and in latency', () => {
-      expect(outcomes(measured({ slowdownOfMesh: () => 3 })).slice(0, 5)).to.deep.equal([
+      expect(outcomes(measured({ slowdownOfMesh: () => 3 })).slice(0, 6)).to.deep.equal([
+        'missed',
         'missed',
         'missed',
         'missed',
@@ -136,7 +137,9 @@ function samplesOf({ slowdownOfRound = () => 1, slowdownOfMesh = () => 1 }: Mach
   const sample = (row: string, round: number, load: string): Sample => {
     const mesh = row === 'outrigger' ? slowdownOfMesh(round) : 1;
     const slowdown = slowdownOfRound(round) * mesh;
-    const speed = { direct: 3, 'bare proxy': 1, outrigger: 0.7 }[row] ?? 0;
+    // Lists are answered by the sidecar alone.
+    const own = load === 'tools/list x64' ? 0.9 : 0.7;
+    const speed = { direct: 3, 'bare proxy': 1, outrigger: own }[row] ?? 0;
     const addedUs = { direct: 0, 'bare proxy': 100, outrigger: 200 }[row] ?? 0;
     const cpu = { direct: 0, 'bare proxy': 60, outrigger: 90 }[row] ?? 0;
     return {

@@ -29,4 +29,5 @@ export const LOADS: readonly Load[] = [
   { ...CALL, name: '500 B x64', concurrency: 64 },
   { ...CALL, name: '64 KiB x64', concurrency: 64, answerBytes: 65_536 },
   { ...CALL, name: 'SSE 500 B x64', concurrency: 64, sse: true },
+  { ...CALL, name: 'tools/list x64', method: 'tools/list', concurrency: 64 },
 ];

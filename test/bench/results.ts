@@ -26,9 +26,10 @@ export class Results {
 
   /**
    * How a row stands to another: the median of the rounds' own ratios. Both sides of each ratio were
-   * measured within seconds of each other, so a machine that drifts moves both.
+   * measured within seconds of each other, so a machine that drifts moves both. The other row may have
+   * another load.
    */
-  ratio(of: { row: string; to: string; load: string; metric: Metric }): number {
+  ratio(of: { row: string; to: string; load: string; toLoad?: string; metric: Metric }): number {
     return median(this.#pairs(of).map(([ours, theirs]) => ours / theirs));
   }
 
@@ -54,8 +55,9 @@ export class Results {
     return this.#idle.find((idle) => idle.row === row && idle.process === process)?.rssBytes ?? Number.NaN;
   }
 
-  #pairs(of: { row: string; to: string; load: string; metric: Metric }): [number, number][] {
-    const others = new Map(this.#select({ ...of, row: of.to }).map((sample) => [sample.round, sample]));
+  #pairs(of: { row: string; to: string; load: string; toLoad?: string; metric: Metric }): [number, number][] {
+    const theirs = { row: of.to, load: of.toLoad ?? of.load };
+    const others = new Map(this.#select(theirs).map((sample) => [sample.round, sample]));
     return this.#select(of).flatMap((sample): [number, number][] => {
       const other = others.get(sample.round);
       return other === undefined ? [] : [[metric(sample, of.metric), metric(other, of.metric)]];

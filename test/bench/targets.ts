@@ -54,6 +54,18 @@ const TARGETS: readonly Target[] = [
       }),
   },
   {
+    name: 'lists of 200 tools per second, 64 at once, against small calls through the bare proxy',
+    bound: { atLeast: 0.8 },
+    figure: (results) =>
+      results.ratio({
+        row: OUTRIGGER,
+        to: BARE_PROXY,
+        load: 'tools/list x64',
+        toLoad: '500 B x64',
+        metric: 'callsPerSecond',
+      }),
+  },
+  {
     name: 'resident set of the idle sidecar, MiB',
     bound: { atMost: 64 },
     figure: (results) => results.idleRss(OUTRIGGER, SIDECAR) / 2 ** 20,

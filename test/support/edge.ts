@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, silentLogger } from '../../shared/log.ts';
+import type { LocalLists } from '../../sidecar/capabilities/local-lists.ts';
 import type { HeldToken } from '../../sidecar/credentials/held-token.ts';
 import type { ListenAddress } from '../../sidecar/http/address.ts';
 import { Edge } from '../../sidecar/http/edge.ts';
@@ -86,6 +87,7 @@ export interface EdgeOptions {
   /** The product's own mesh client instead. */
   readonly client?: MeshClient;
   readonly heldToken?: HeldToken;
+  readonly lists?: LocalLists;
   readonly address?: ListenAddress;
   readonly limits?: Partial<EdgeLimits>;
   readonly listener?: Partial<Omit<ListenerOptions, 'address' | 'edge'>>;
@@ -111,6 +113,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<RunningEdge>
   const edge = new Edge({
     mesh: options.client ?? mesh,
     heldToken: options.heldToken,
+    ...(options.lists === undefined ? {} : { lists: options.lists }),
     limits: { ...LIMITS, ...options.limits },
     extraHosts: options.extraHosts ?? [],
     extraOrigins: [],

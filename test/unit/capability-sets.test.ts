@@ -50,7 +50,9 @@ describe('capability sets', () => {
   });
 
   it('travel in pieces, and are there with the last one, or not at all', () => {
-    const items = Array.from({ length: 300 }, (_, n) => JSON.stringify({ name: `t${n}`, pad: 'x'.repeat(500) }));
+    const items = Array.from({ length: 300 }, (_, n) =>
+      JSON.stringify({ name: `t${n}`, pad: 'x'.repeat(500) }),
+    );
     const store = new SetStore(1 << 20);
     const set = setOf(items);
     const { pieces } = sent(set, () => false);
@@ -66,9 +68,17 @@ describe('capability sets', () => {
   it(verifies('CAP-1')('that lack an item, or have it wrong, change nothing that is held'), () => {
     const store = new SetStore(1 << 20);
     const first = setOf(['{"name":"a"}']);
-    apply(store, sent(first, () => false));
+    apply(
+      store,
+      sent(first, () => false),
+    );
     const second = setOf(['{"name":"a"}', '{"name":"b"}']);
-    expect(apply(store, sent(second, () => true))).to.equal('missing');
+    expect(
+      apply(
+        store,
+        sent(second, () => true),
+      ),
+    ).to.equal('missing');
     const forged = sent(second, () => false).pieces.map((piece) => ({
       ...piece,
       bodies: [Buffer.from('{"name":"a"}'), Buffer.from('{"name":"other"}')],
@@ -76,21 +86,35 @@ describe('capability sets', () => {
     expect(apply(store, { pieces: forged })).to.equal('missing');
     expect(store.get(second.key)).to.equal(undefined);
     expect(store.get(first.key)?.result.toString()).to.equal('{"tools":[{"name":"a"}]}');
-    expect(apply(store, sent({ ...first, head: Buffer.alloc(0) }, () => false))).to.equal('invalid');
+    expect(
+      apply(
+        store,
+        sent({ ...first, head: Buffer.alloc(0) }, () => false),
+      ),
+    ).to.equal('invalid');
   });
 
   it('are bounded together, the longest unused goes first', () => {
     const store = new SetStore(10_000);
-    const sets = Array.from({ length: 8 }, (_, n) => setOf([JSON.stringify({ name: `t${n}`, pad: 'x'.repeat(2_000) })]));
+    const sets = Array.from({ length: 8 }, (_, n) =>
+      setOf([JSON.stringify({ name: `t${n}`, pad: 'x'.repeat(2_000) })]),
+    );
     for (const [at, set] of sets.entries()) {
       for (const piece of sent(set, () => false).pieces) store.take(piece, at);
       const first = store.get(sets[0]!.key);
       if (first !== undefined) first.usedAt = at + 1;
       expect(store.bytes).to.be.at.most(10_000);
     }
-    expect(sets.map(({ key }) => store.get(key) !== undefined)).to.deep.equal(
-      [true, false, false, false, false, true, true, true],
-    );
+    expect(sets.map(({ key }) => store.get(key) !== undefined)).to.deep.equal([
+      true,
+      false,
+      false,
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
     store.sweep(100);
     expect(store.size).to.equal(0);
     expect(store.bytes).to.equal(0);
