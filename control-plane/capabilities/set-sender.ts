@@ -59,7 +59,9 @@ export class SetSender {
     if (this.#held.has(key)) return true;
     const underway = this.#underway;
     return (
-      underway?.set.key === key && underway.sent && this.#options.clock.now() - underway.since <= OVERDUE_MS
+      underway?.set.key === key &&
+      underway.sent &&
+      this.#options.clock.elapsed() - underway.since <= OVERDUE_MS
     );
   }
 
@@ -73,7 +75,7 @@ export class SetSender {
     if (this.#underway !== undefined) return;
     const set = this.#options.next();
     if (set === undefined) return;
-    this.#underway = { set, since: this.#options.clock.now(), sent: false };
+    this.#underway = { set, since: this.#options.clock.elapsed(), sent: false };
     this.#send(framesOf(set, (item) => this.#items.has(item)));
   }
 

@@ -82,8 +82,8 @@ export class GrantTable {
     }
   }
 
-  /** What was used since this was last asked. */
-  takeUsed(): { readonly sessions: string[]; readonly credentials: Set<number> } {
+  /** What was used since this was last asked, and the credentials of this stream among it. */
+  takeUsed(source: object | undefined): { readonly sessions: string[]; readonly credentials: Set<number> } {
     const sessions: string[] = [];
     const credentials = new Set<number>();
     for (const [sessionId, grants] of this.#sessions) {
@@ -91,7 +91,7 @@ export class GrantTable {
       if (used.length > 0) sessions.push(sessionId);
       for (const granted of used) {
         granted.used = false;
-        credentials.add(granted.credential);
+        if (granted.source === source) credentials.add(granted.credential);
       }
     }
     return { sessions, credentials };

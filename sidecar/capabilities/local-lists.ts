@@ -130,8 +130,8 @@ export class LocalLists {
     const holder = { sessionId, authorization };
     const before = this.#grants.find(holder);
     if (source !== this.#source && before?.source !== source) return;
-    if (validForMs === 0) return this.#grants.delete(holder);
-    if (source !== this.#source) return;
+    // What a former home says of its own grants can only narrow them.
+    if (validForMs === 0 || source !== this.#source) return this.#grants.delete(holder);
     const now = performance.now();
     this.#provenAt = now;
     const named = new Map(Object.entries(sets).map(([method, set]) => [method, keyOf(set)]));
@@ -173,7 +173,7 @@ export class LocalLists {
 
   /** Reports what was used, and lets go of what nobody can use. */
   #tick(): void {
-    const { sessions, credentials } = this.#grants.takeUsed();
+    const { sessions, credentials } = this.#grants.takeUsed(this.#source);
     for (const credential of credentials) this.#source?.keep(credential);
     if (sessions.length > 0) this.#source?.send({ active: { sessions } });
     const now = performance.now();

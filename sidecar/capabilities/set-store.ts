@@ -94,7 +94,10 @@ export class SetStore {
     for (const [, set] of newest) {
       for (const item of set.items.keys()) if (items.size < MAX_HELD_ITEMS) items.add(item);
     }
-    return { sets: newest.map(([key]) => bytesOf(key)), items: [...items].map(bytesOf) };
+    return {
+      sets: newest.slice(0, MAX_HELD_ITEMS).map(([key]) => bytesOf(key)),
+      items: [...items].map(bytesOf),
+    };
   }
 
   /** What was begun on a stream that is not home any more will not be finished. */
@@ -114,7 +117,12 @@ export class SetStore {
     if (result.length > LONGEST_BYTES) return 'invalid';
     this.#drop(key);
     const byHash = itemsOf(result, { from: head.length, keys: items, found });
-    const set = { result, items: byHash, bytes: result.length + byHash.size * ITEM_OVERHEAD, usedAt: now };
+    const set = {
+      result,
+      items: byHash,
+      bytes: result.length + (byHash.size + 1) * ITEM_OVERHEAD,
+      usedAt: now,
+    };
     this.#sets.set(key, set);
     this.#bytes += set.bytes;
     this.#shrink(key);

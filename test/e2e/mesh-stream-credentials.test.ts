@@ -1,5 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import type { FeedPort } from '../../control-plane/capabilities/feed.ts';
+import { CapabilityHub } from '../../control-plane/capabilities/hub.ts';
 import type { Exchange } from '../../control-plane/rpc/exchange.ts';
+import { LocalLists } from '../../sidecar/capabilities/local-lists.ts';
 import { verifies } from '../requirements.ts';
 import { trusting, type VerifierUnderTest, verifierFor } from '../support/identity.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
@@ -55,6 +59,46 @@ async function startMesh(options: { anonymous?: boolean; maxCredentials?: number
 }
 
 describe('credentials on the mesh stream', () => {
+  it(
+    verifies('X9b')(
+      'a bearer under which lists are granted is looked at again, and revoked if it is not good any more',
+    ),
+    async () => {
+      const issuer = await startIssuer();
+      const identity = verifierFor([trusting(issuer)]);
+      const ports: FeedPort[] = [];
+      await using replica = await startReplica({
+        verifier: identity.verifier,
+        handle: whoAmI,
+        openFeed(port) {
+          ports.push(port);
+          return hub.open(port);
+        },
+      });
+      const hub = new CapabilityHub({
+        lists: { known: () => undefined },
+        clock: identity.clock,
+        key: Buffer.alloc(32),
+        sessionIdleMs: 60_000,
+      });
+      await using client = startClient([replica.address], { lists: new LocalLists() });
+      await connected(client);
+      const authorization = `Bearer ${issuer.token({ sub: 'alice' })}`;
+      expect((await send(client, 'who am I', { authorization }).answered).text).to.equal('alice');
+      const credentials = () => client.streams()[0]?.counters.credentials;
+      for (const port of ports) port.recheck(1);
+      identity.clock.forward(61_000);
+      for (const port of ports) port.recheck(1);
+      await sleep(100);
+      expect(credentials()).to.equal(1);
+      identity.clock.forward(300_000);
+      for (const port of ports) port.recheck(1);
+      await until(() => credentials() === 0);
+      expect(replica.server.streams()[0]?.sync()).to.deep.equal([]);
+      await issuer.stop();
+    },
+  );
+
   it('a bearer crosses once, is verified once, and finds its own principal each time', async () => {
     await using mesh = await startMesh();
     const tokens = ['alice', 'bob'].map((sub) => mesh.issuer.token({ sub }));
