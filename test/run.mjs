@@ -13,6 +13,8 @@ import { join } from 'node:path';
 
 const LANES = 2;
 const LINGER_MS = 15_000;
+/** Node 20 now and then never joins the thread of the loader; by then the tests are over and nothing of theirs is open. */
+const EXIT_MS = 5_000;
 /** Of files that wait for processes rather than work; the longest first, so that no lane ends late with one. */
 const SLOW = ['conformance', 'faults', 'contract', 'e2e', 'interleavings', 'clients'];
 
@@ -72,7 +74,14 @@ function run(batch) {
 
   let counts;
   let lingering;
+  let drained = false;
   mocha.on('message', (message) => {
+    if (message === 'drained') {
+      clearTimeout(lingering);
+      lingering = setTimeout(() => mocha.kill('SIGKILL'), EXIT_MS);
+      drained = true;
+      return;
+    }
     counts = message;
     lingering = setTimeout(() => {
       output.push(
@@ -83,6 +92,10 @@ function run(batch) {
     }, LINGER_MS);
   });
   return new Promise((resolve) => {
+    // What a test left behind may still hold the pipes; nobody waits for it longer than for the last words.
+    mocha.once('exit', () =>
+      setTimeout(() => [mocha.stdout, mocha.stderr].forEach((each) => each?.destroy()), 1_000).unref(),
+    );
     mocha.once('close', (code, signal) => {
       clearTimeout(lingering);
       running.delete(mocha);
@@ -90,7 +103,7 @@ function run(batch) {
         output.push(Buffer.from(`The tests of ${batch.join(' ')} broke off (${signal ?? code}).\n`));
         counts = { passes: 0, failures: 1 };
       }
-      if (code !== 0 && counts.failures === 0) counts.failures = 1;
+      if (code !== 0 && counts.failures === 0 && !drained) counts.failures = 1;
       process.stdout.write(Buffer.concat(output));
       resolve(counts);
     });

@@ -6,6 +6,8 @@ module.exports = class Reporter extends Mocha.reporters.Spec {
     super(runner, options);
     runner.once(Mocha.Runner.constants.EVENT_RUN_END, () => {
       process.send?.({ passes: this.stats.passes, failures: this.stats.failures });
+      // Nothing that the tests opened is left: from here on only Node itself is at work.
+      process.once('beforeExit', () => process.send?.('drained'));
     });
   }
 };
