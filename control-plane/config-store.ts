@@ -46,11 +46,11 @@ export function overrideStore(config: StoreConfig, given: string): StoreConfig |
 
 export function resolveKeys(
   config: ConfigFile['keys'],
-  store: StoreSettings,
+  { madeIfAbsent }: { readonly madeIfAbsent: boolean },
   context: ConfigContext,
 ): Keys | undefined {
   if (config === undefined) {
-    if (store.kind === 'redis') {
+    if (!madeIfAbsent) {
       context.problem(
         ['keys'],
         'required with Redis: the same server and index keys for every replica, 32 bytes each in base64 (openssl rand -base64 32)',

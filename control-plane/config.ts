@@ -27,6 +27,8 @@ export interface Overrides {
   readonly ops?: string | undefined;
   readonly logLevel?: string | undefined;
   readonly logFormat?: string | undefined;
+  /** All replicas share this state folder, so its keys will do for any store: `outrigger up` knows that, nobody else does. */
+  readonly sharedState?: boolean | undefined;
 }
 
 export interface LoadOptions {
@@ -78,7 +80,11 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     },
     log: file.log,
     store,
-    keys: resolveKeys(file.keys, store, context),
+    keys: resolveKeys(
+      file.keys,
+      { madeIfAbsent: store.kind !== 'redis' || overrides.sharedState === true },
+      context,
+    ),
     identity: resolveIdentity(file, context),
     advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
     backends: resolveBackends(file, context),
@@ -205,10 +211,11 @@ function readCommandLine(argv: readonly string[]): Overrides & { readonly config
         ops: option,
         'log-level': option,
         'log-format': option,
+        'shared-state': { type: 'boolean' },
       },
     });
-    const { 'log-level': logLevel, 'log-format': logFormat, ...rest } = values;
-    return { ...rest, logLevel, logFormat };
+    const { 'log-level': logLevel, 'log-format': logFormat, 'shared-state': sharedState, ...rest } = values;
+    return { ...rest, logLevel, logFormat, sharedState };
   } catch (error) {
     throw new ConfigError([error instanceof Error ? error.message : String(error)]);
   }

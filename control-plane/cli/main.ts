@@ -62,7 +62,8 @@ withLogging(
     .option('--listen <host:port>', 'the address of the mesh stream (else 127.0.0.1:4290)')
     .option('--ops <host:port>', 'the address of health and metrics (else 127.0.0.1:4291)')
     .option('--store <store>', 'embedded, memory, or a redis:// URL (else $OUTRIGGER_STORE)')
-    .option('--state <folder>', 'the state folder (else .outrigger)'),
+    .option('--state <folder>', 'the state folder (else .outrigger)')
+    .option('--shared-state', 'every replica has this state folder, so its keys will do for Redis too'),
 );
 
 withLogging(

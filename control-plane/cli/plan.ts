@@ -65,7 +65,8 @@ export async function planUp(
     replicas.push(
       program(`replica ${name}`, { around: forReplicas, graceMs, address: grpc, ops }, [
         'control-plane',
-        ...['--config', options.config, '--state', loaded.settings.stateFolder, '--replica', name],
+        ...['--config', options.config, '--state', loaded.settings.stateFolder, '--shared-state'],
+        ...['--replica', name],
         ...logFlags(loaded),
       ]),
     );

@@ -17,7 +17,8 @@ const READY_WITHIN_MS = 60_000;
  * way around: the sidecar drains while replicas are still there to answer.
  */
 export async function up(options: UpOptions, around: UpSurroundings, program: Program): Promise<void> {
-  const { config: file, replicas: _replicas, portBase: _portBase, ...overrides } = options;
+  const { config: file, replicas: _replicas, portBase: _portBase, ...given } = options;
+  const overrides = { ...given, sharedState: true };
   const loaded = forPeople(loadConfig({ file, env: around.env, cwd: around.cwd, overrides }));
   const plan = await planUp(options, loaded, around);
   const { settings } = loaded;

@@ -323,6 +323,11 @@ keys:
     });
   }
 
+  it('Redis without keys is accepted where all replicas share the state folder that has them', async () => {
+    const text = `${SERVER}\nstore: { type: redis, url: "redis://127.0.0.1:6379" }`;
+    expect((await load(text, {}, { sharedState: true })).keys).to.equal(undefined);
+  });
+
   it('no problem ever tells a value', async () => {
     const said = await problems(
       `mcpServers: { a: { url: "\${SECRET}", headers: { X: "\${SECRET}\\n" }, shared: "\${SECRET}" } }\nlimits: { lease: "\${SECRET}" }\nstore: "\${SECRET}"`,
