@@ -324,7 +324,7 @@ keys:
   }
 
   it('Redis without keys is accepted where all replicas share the state folder that has them', async () => {
-    const text = `${SERVER}\nstore: { type: redis, url: "redis://127.0.0.1:6379" }`;
+    const text = `${SERVER}\nidentity: { anonymous: true }\nstore: { type: redis, url: "redis://127.0.0.1:6379" }`;
     expect((await load(text, {}, { sharedState: true })).keys).to.equal(undefined);
   });
 
