@@ -105,13 +105,16 @@ async function steal(url: string, sessionId: string, token: string): Promise<num
   return response.status;
 }
 
+/** Every principal that called is Alice: Mallory reached no backend, so none of its sessions was ever used by two. */
 function report(name: string, backend: RecordingBackend): void {
   const { view } = backend;
-  say(`  ${name}`);
-  say(
-    `    initialised ${view.initialises} time(s), ${view.sessions.length} session(s), ${view.executionsOf()} call(s)`,
-  );
-  for (const authorization of view.authorizations) say(`    credential   ${authorization ?? '(none)'}`);
+  say(`  ${name}: initialised ${view.initialises} time(s), ran ${view.executionsOf()} call(s)`);
+  for (const { id, usedBy } of view.sessions) {
+    const calls = view.requests({ rpc: 'tools/call', sessionId: id }).length;
+    say(
+      `    session ${id.slice(0, 8)}…  for Alice, ${calls} call(s), under ${usedBy.map((each) => each ?? 'nothing').join(', ')}`,
+    );
+  }
 }
 
 function step(text: string): void {
