@@ -32,7 +32,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 const files = given.some((argument) => argument.endsWith('.test.ts')) ? [] : ['test/**/*.test.ts'];
 const batches = given.length > 0 ? [[...given, ...files]] : dealt();
 const total = { passes: 0, failures: 0 };
-await Promise.all(Array.from({ length: LANES }, lane));
+await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
 if (total.passes === 0 && total.failures === 0) total.failures = 1;
 console.log(`${total.passes} passed, ${total.failures} failed`);
 process.exitCode = total.failures > 0 ? 1 : 0;
@@ -47,16 +47,16 @@ function dealt() {
   return [...alone, together].map((batch) => batch.map((file) => join('test', file)));
 }
 
-async function lane() {
+async function lane(number) {
   for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
-    const { passes, failures } = await run(batch);
+    const { passes, failures } = await run(batch, number);
     total.passes += passes;
     total.failures += failures;
   }
 }
 
 /** Runs Mocha over a batch and resolves with its counts; what went wrong beside the tests counts as a failure. */
-function run(batch) {
+function run(batch, number) {
   const live = given.length > 0;
   const mocha = spawn(
     process.execPath,
@@ -66,7 +66,12 @@ function run(batch) {
       ...['--reporter', join(import.meta.dirname, 'support/reporter.cjs')],
       ...batch,
     ],
-    { cwd: root, stdio: ['ignore', live ? 'inherit' : 'pipe', live ? 'inherit' : 'pipe', 'ipc'] },
+    {
+      cwd: root,
+      // Lanes take their ports from different parts of the range.
+      env: { ...process.env, OUTRIGGER_TEST_LANE: String(number) },
+      stdio: ['ignore', live ? 'inherit' : 'pipe', live ? 'inherit' : 'pipe', 'ipc'],
+    },
   );
   running.add(mocha);
   const output = [];
@@ -93,9 +98,7 @@ function run(batch) {
   });
   return new Promise((resolve) => {
     // What a test left behind may still hold the pipes; nobody waits for it longer than for the last words.
-    mocha.once('exit', () =>
-      setTimeout(() => [mocha.stdout, mocha.stderr].forEach((each) => each?.destroy()), 1_000).unref(),
-    );
+    mocha.once('exit', () => setTimeout(() => letGo(mocha), 1_000).unref());
     mocha.once('close', (code, signal) => {
       clearTimeout(lingering);
       running.delete(mocha);
@@ -108,4 +111,9 @@ function run(batch) {
       resolve(counts);
     });
   });
+}
+
+function letGo({ stdout, stderr }) {
+  stdout?.destroy();
+  stderr?.destroy();
 }

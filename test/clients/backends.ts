@@ -1,6 +1,5 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/ports.ts';
 import { type ReadyProcess, spawnReady } from '../support/spawn-ready.ts';
 
 /** The programs of public MCP servers, from node_modules. */
@@ -19,13 +18,4 @@ export async function spawnEverything(): Promise<ReadyProcess<string>> {
     ready: (line) =>
       line.includes(`listening on port ${port}`) ? `http://127.0.0.1:${port}/mcp` : undefined,
   });
-}
-
-/** A port that was free a moment ago, for a program that cannot choose one and say which. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
-import { type AddressInfo, createServer } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { callTool, connectTo, connectToSse, eventually, faultOf, open } from '../support/backend-calls.ts';
 import { LegacySseBackend } from '../support/legacy-sse-backend.ts';
+import { freePort } from '../support/ports.ts';
 import { RecordingBackend } from '../support/recording-backend.ts';
 import { spawnReady } from '../support/spawn-ready.ts';
 
@@ -100,12 +100,4 @@ function startEverything(port: number) {
     env: { PORT: String(port) },
     ready: (line) => (line.includes('listening on port') ? true : undefined),
   });
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -42,7 +42,11 @@ export async function filesBelow(
   const files: Place[] = [];
   for (const name of entries.filter((each) => wanted({ name: each }))) {
     const path = join(folder, name);
-    if ((await stat(path)).isFile()) files.push({ name: `the file ${path}`, content: await readFile(path) });
+    // What is removed while the folder is read holds nothing any more.
+    const content = (await stat(path).catch(() => undefined))?.isFile()
+      ? await readFile(path).catch(() => undefined)
+      : undefined;
+    if (content !== undefined) files.push({ name: `the file ${path}`, content });
   }
   return files;
 }

@@ -2,11 +2,11 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePort } from './ports.ts';
 import { type RedisBinaries, redisBinaries } from './redis-binaries.ts';
 
 /** Real Redis processes for tests, on ephemeral ports of 127.0.0.1, with folders of their own that are removed. */
@@ -329,16 +329,6 @@ class Group implements SentinelGroup {
 
 async function disposeAll(servers: readonly RedisServer[]): Promise<void> {
   await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Polls until it holds; rejects after 20 seconds. */
