@@ -7,7 +7,7 @@
  * its own, the others together; what a process wrote is shown when it has ended.
  * Arguments are Mocha's and make one process of all: `npm test -- test/unit/config.test.ts`.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -31,6 +31,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 // Without a file Mocha would take what lies in this folder for tests, and this script with it.
 const files = given.some((argument) => argument.endsWith('.test.ts')) ? [] : ['test/**/*.test.ts'];
 const batches = given.length > 0 ? [[...given, ...files]] : dealt();
+if (given.length === 0) {
+  spawnSync(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'support/prepare.ts')], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+}
 const total = { passes: 0, failures: 0 };
 await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
 if (total.passes === 0 && total.failures === 0) total.failures = 1;

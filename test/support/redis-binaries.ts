@@ -18,9 +18,15 @@ export interface RedisBinaries {
 
 let found: Promise<RedisBinaries> | undefined;
 
-/** redis-server and redis-cli: from the PATH, else from Debian's packages, kept in the cache folder. Rejects with one sentence. */
+/**
+ * redis-server and redis-cli: from the PATH, else from Debian's packages, kept in the cache folder.
+ * Rejects with one sentence. Two processes must not fetch at once: apt lets only one of them.
+ */
 export function redisBinaries(): Promise<RedisBinaries> {
-  found ??= find();
+  found ??= find().catch((error: unknown) => {
+    found = undefined;
+    throw error;
+  });
   return found;
 }
 
@@ -73,11 +79,17 @@ async function works({ server, cli, env }: RedisBinaries): Promise<boolean> {
 }
 
 async function fetchPackages(): Promise<RedisBinaries | undefined> {
-  const { stdout } = await run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
+  const depends = () => run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
+  const { stdout } = await depends().catch(() => refreshed().then(depends));
   const libraries = [...stdout.matchAll(/Depends: ((?:lib|lua)\S+)/g)].map((match) => match[1] ?? '');
   const needed = libraries.filter((name) => !name.startsWith('libc6'));
   await unpack(['redis-server', 'redis-tools', ...needed], ROOT);
   return ofFolder(ROOT);
+}
+
+/** A new machine knows no packages, or too old ones. */
+async function refreshed(): Promise<void> {
+  await run('apt-get', ['update'], { timeout: 120_000 });
 }
 
 /** Downloads packages and unpacks them into a folder. Needs no root, and installs nothing. */
@@ -86,10 +98,7 @@ async function unpack(packages: readonly string[], folder: string): Promise<void
   const work = await mkdtemp(`${folder}-`);
   try {
     const download = () => run('apt-get', ['download', ...packages], { cwd: work, timeout: 120_000 });
-    await download().catch(async () => {
-      await run('apt-get', ['update'], { timeout: 120_000 });
-      await download();
-    });
+    await download().catch(() => refreshed().then(download));
     const unpacked = join(work, 'root');
     for (const file of await readdir(work)) {
       if (file.endsWith('.deb'))
