@@ -7,6 +7,9 @@ export const PUBLIC_SERVERS = {
   everything: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-everything/dist/index.js')),
   filesystem: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-filesystem/dist/index.js')),
   memory: fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-memory/dist/index.js')),
+  thinking: fileURLToPath(
+    import.meta.resolve('@modelcontextprotocol/server-sequential-thinking/dist/index.js'),
+  ),
 };
 
 /** Starts `@modelcontextprotocol/server-everything` over Streamable HTTP on a free port; `ready` is its URL. */

@@ -9,12 +9,15 @@ const CLI = fileURLToPath(import.meta.resolve('@modelcontextprotocol/inspector/c
 /** `mcp-inspector --cli`, one process and one session for each of its methods. */
 export async function inspector(visit: Visit): Promise<Visited> {
   const listed = (await run(visit, 'tools/list')) as { tools: { name: string }[] };
-  const pairs = Object.entries(visit.arguments).flatMap(([name, value]) => [
-    '--tool-arg',
-    `${name}=${value}`,
-  ]);
-  const called = await run(visit, 'tools/call', '--tool-name', visit.tool, ...pairs);
-  return { tools: listed.tools.map(({ name }) => name), text: resultText(called) };
+  const texts: string[] = [];
+  for (const call of visit.calls) {
+    const pairs = Object.entries(call.arguments).flatMap(([name, value]) => [
+      '--tool-arg',
+      `${name}=${value}`,
+    ]);
+    texts.push(resultText(await run(visit, 'tools/call', '--tool-name', call.name, ...pairs)));
+  }
+  return { tools: listed.tools.map(({ name }) => name), texts };
 }
 
 async function run(visit: Visit, method: string, ...args: string[]): Promise<unknown> {

@@ -1,19 +1,25 @@
-/** What a client is asked to do: initialize, list the tools, call one, and go. */
+/** What a client is asked to do: initialize, list the tools, call some, and go. */
 export interface Visit {
   readonly url: string;
-  readonly tool: string;
-  /** Arguments of the call; strings only, as a command line can pass no others. */
-  readonly arguments: Readonly<Record<string, string>>;
+  /** In this order, one after another. */
+  readonly calls: readonly VisitedTool[];
   /** Sent with every HTTP request, for example an Authorization. */
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One call. */
+export interface VisitedTool {
+  readonly name: string;
+  /** Strings only, as a command line can pass no others. */
+  readonly arguments: Readonly<Record<string, string>>;
 }
 
 /** What a client saw. */
 export interface Visited {
   /** The names of all tools, in the order of the server, all pages. */
   readonly tools: readonly string[];
-  /** The text of the call's result; an error result is thrown. */
-  readonly text: string;
+  /** The text of each call's result; an error result is thrown. */
+  readonly texts: readonly string[];
 }
 
 /** A real public client that pays one visit. It rejects when any step fails, and leaves nothing running. */
@@ -22,7 +28,7 @@ export type VisitingClient = (visit: Visit) => Promise<Visited>;
 /** The methods that both SDK clients share, as far as a visit needs them. */
 interface ToolClient {
   listTools(params?: { cursor: string }): Promise<ToolPage>;
-  callTool(params: { name: string; arguments: Record<string, unknown> }): Promise<unknown>;
+  callTool(params: { name: string; arguments: Readonly<Record<string, string>> }): Promise<unknown>;
 }
 
 interface ToolPage {
@@ -30,7 +36,7 @@ interface ToolPage {
   readonly nextCursor?: string | undefined;
 }
 
-/** Lists all pages of tools and calls one, on a client that is connected. */
+/** Lists all pages of tools and makes the calls, on a client that is connected. */
 export async function visitWith(client: ToolClient, visit: Visit): Promise<Visited> {
   const tools: string[] = [];
   let page: ToolPage | undefined;
@@ -38,7 +44,9 @@ export async function visitWith(client: ToolClient, visit: Visit): Promise<Visit
     page = await client.listTools(page?.nextCursor === undefined ? undefined : { cursor: page.nextCursor });
     tools.push(...page.tools.map(({ name }) => name));
   } while (page.nextCursor !== undefined);
-  return { tools, text: resultText(await client.callTool({ name: visit.tool, arguments: visit.arguments })) };
+  const texts: string[] = [];
+  for (const call of visit.calls) texts.push(resultText(await client.callTool({ ...call })));
+  return { tools, texts };
 }
 
 /** The joined text of a tools/call result. */

@@ -72,10 +72,9 @@ describe('outrigger connect', function () {
     it(verifies('HTTP-7', 'AGG-2')('lists the tools of all backends and calls one of each'), async () => {
       const seen = await visitWith(client, {
         url: mesh.url,
-        tool: 'everything__echo',
-        arguments: { message: 'over pipes' },
+        calls: [{ name: 'everything__echo', arguments: { message: 'over pipes' } }],
       });
-      expect(seen.text).to.equal('Echo: over pipes');
+      expect(seen.texts).to.deep.equal(['Echo: over pipes']);
       expect(seen.tools).to.include.members(['rec__echo', 'everything__echo']);
       const echo = await client.callTool({ name: 'rec__echo', arguments: { n: 1 } });
       expect(textIn(echo)).to.equal('{"n":1}');
@@ -161,10 +160,9 @@ describe('outrigger connect', function () {
         await client.connect(new StdioV2(parameters()));
         const seen = await visitWith(client, {
           url: mesh.url,
-          tool: 'everything__echo',
-          arguments: { message: mode },
+          calls: [{ name: 'everything__echo', arguments: { message: mode } }],
         });
-        expect(seen.text).to.equal(`Echo: ${mode}`);
+        expect(seen.texts).to.deep.equal([`Echo: ${mode}`]);
       } finally {
         await client.close();
       }
