@@ -160,6 +160,8 @@ export interface Backend {
   readonly name: string;
   /** Whether a session can outlive a replica through its hint. */
   readonly resumable: boolean;
+  /** Whether each session has a process of its own, which may show it what it shows to no other. */
+  readonly ownProcess: boolean;
   /** The handshake: initialize, and initialized without waiting for its answer. */
   open(options: OpenOptions): Promise<BackendSession>;
   /** Takes up a session by its hint, without any I/O; the first call tells whether the backend still knows it. Undefined where that cannot be. */

@@ -43,6 +43,7 @@ export interface SseOptions extends HttpBackendOptions {
 export class SseBackend implements Backend {
   readonly name: string;
   readonly resumable = false;
+  readonly ownProcess = false;
   readonly #url: URL;
   readonly #connections: Connections;
   readonly #deadlines = new Deadlines();

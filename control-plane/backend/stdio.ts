@@ -68,6 +68,7 @@ interface Started {
 export class StdioBackend implements Backend {
   readonly name: string;
   readonly resumable = false;
+  readonly ownProcess: boolean;
   readonly #options: StdioOptions;
   readonly #deadlines = new Deadlines();
   readonly #restarts = new Restarts();
@@ -78,6 +79,7 @@ export class StdioBackend implements Backend {
 
   constructor(options: StdioOptions) {
     this.name = options.name;
+    this.ownProcess = !options.shared;
     this.#options = options;
     this.#slots = new CallSlots(options.limits);
   }

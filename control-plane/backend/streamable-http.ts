@@ -38,6 +38,7 @@ const CALL_BYTES = 64 * 1024 * 1024;
 export class StreamableHttpBackend implements Backend {
   readonly name: string;
   readonly resumable = true;
+  readonly ownProcess = false;
   readonly #connections: Connections;
   readonly #deadlines = new Deadlines();
   readonly #health: HealthRecord;

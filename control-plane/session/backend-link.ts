@@ -98,6 +98,10 @@ export class BackendLink {
     return this.#options.backend.resumable;
   }
 
+  get ownProcess(): boolean {
+    return this.#options.backend.ownProcess;
+  }
+
   /** The credential that is nobody's own; undefined where the backend is told nothing without a live caller. */
   get unattended(): CredentialHeaders | undefined {
     return this.#options.strategy.unattended?.();

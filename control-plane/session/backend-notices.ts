@@ -63,14 +63,17 @@ export class BackendNotices {
     if (call.over) return;
     if (notice.message.scanned.kind === 'request') this.#request(notice, call);
     else if (notice.message.scanned.method === 'notifications/progress') this.#progress(notice, call);
-    else this.#notification(notice, call);
+    else this.#notification(notice, call, { onCall: true });
   }
 
   /** A message on no call's stream: of a listening stream, or of a stdio child, which has only one stream for all. */
   unsolicited(notice: Notice): void {
     const call = latestCall(notice.session, notice.backend);
     if (notice.message.scanned.kind === 'request') this.#request(notice, call);
-    else this.#notification(notice, this.#options.listening.reader(notice.session) ?? call);
+    else {
+      const reader = this.#options.listening.reader(notice.session) ?? call;
+      this.#notification(notice, reader, { onCall: false });
+    }
   }
 
   /** Under the credential of the call that caused it, or of the client that listens; without either nobody is asked. */
@@ -104,12 +107,14 @@ export class BackendNotices {
     call.stream.message(forward(message, { splices }));
   }
 
-  #notification(notice: Notice, reader: Reader | undefined): void {
+  #notification(notice: Notice, reader: Reader | undefined, { onCall }: { onCall: boolean }): void {
     const { session, link, message } = notice;
     const { method = '' } = message.scanned;
     const kinds = CHANGES[method];
     if (kinds !== undefined) {
-      this.#options.listChanges.said(session, link.name, kinds);
+      // On a call's own stream it is that call's doing, and may be so in this session alone.
+      if (onCall) this.#options.listChanges.mark(session, link.name, kinds);
+      else this.#options.listChanges.said(session, link.name, kinds);
       return;
     }
     switch (method) {

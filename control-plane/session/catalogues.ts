@@ -9,14 +9,16 @@ import {
   type Route,
   type RouteKind,
 } from '../virtual-server/catalogue.ts';
+import type { Item } from '../virtual-server/item.ts';
 import { type Routes, routesFrom } from '../virtual-server/routes.ts';
 import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, outages } from './backend-outages.ts';
-import { readList } from './list-reader.ts';
+import { type BackendList, readList } from './list-reader.ts';
 import { failures, type KnownList, type ListView, listKey, newView, waitedFor } from './list-view.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
+import { SharedReads, sameItems } from './shared-reads.ts';
 import type { VirtualServer } from './virtual-server.ts';
 
 /** A list of a backend that nobody listens to may have changed unheard; it is read again after this long. */
@@ -34,6 +36,14 @@ const KIND_OF: Readonly<Record<RouteKind, ListKind>> = {
   resource: 'resources',
   template: 'resourceTemplates',
 };
+
+/** Lists of one backend that changed, or may have. */
+export interface Change {
+  readonly kinds: readonly ListKind[];
+  /** The backend said so, in every session that hears it. */
+  readonly said: boolean;
+}
+
 export interface CatalogueOptions {
   readonly calls: CallEnvironment;
   readonly clock: Clock;
@@ -58,12 +68,17 @@ export interface CatalogueOptions {
 export class Catalogues {
   readonly #options: CatalogueOptions;
   readonly #cursorKey: Buffer;
+  readonly #shared: SharedReads;
   /** By the digest of their authorization context, the one longest unused first. */
   readonly #views = new WeakMap<LiveSession, Map<string, ListView>>();
 
   constructor(options: CatalogueOptions) {
     this.#options = options;
     this.#cursorKey = Buffer.from(options.cursorKey);
+    this.#shared = new SharedReads({
+      clock: options.clock,
+      read: (list) => readList(options.calls, list),
+    });
   }
 
   /** The raw result of a list request: every backend that answers in time, the last known items of the others, and who is missing. */
@@ -150,52 +165,52 @@ export class Catalogues {
     });
   }
 
-  /** Lists of this backend may have changed: the next read asks it again. */
-  stale(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
+  /**
+   * Lists of this backend may have changed: the next read asks it again. Where the
+   * backend `said` so to its sessions, one of them may ask for all of a context.
+   */
+  stale(session: LiveSession, backend: string, { kinds, said }: Change): void {
     for (const view of this.#views.get(session)?.values() ?? []) {
       for (const kind of kinds) {
         const reading = view.readings.get(listKey(backend, kind));
-        if (reading !== undefined)
-          view.readings.set(listKey(backend, kind), { ...reading, stale: true, failure: undefined });
+        if (reading === undefined) continue;
+        // What may have changed in this session alone is read in it, whatever is said afterwards.
+        const alone = !said || (reading.stale && reading.saidAt === undefined);
+        const saidAt = alone ? undefined : this.#shared.moment();
+        view.readings.set(listKey(backend, kind), { ...reading, stale: true, saidAt, failure: undefined });
       }
     }
     this.#options.onStale(session, kinds);
   }
 
   /**
-   * Reads a list anew and tells whether the client would now see another one than it
-   * was last given. What another replica gave it is known by its names alone: there a
-   * change that a backend `said` counts as one.
+   * Reads a list anew. The version that the client would see now, if that is another
+   * than it was last given, here or by another owner of the session; undefined where
+   * it sees no difference, or has no such list.
    */
-  async changed(
-    session: LiveSession,
-    caller: Caller,
-    { kind, said }: { kind: ListKind; said: boolean },
-  ): Promise<boolean> {
+  async changed(session: LiveSession, caller: Caller, kind: ListKind): Promise<string | undefined> {
     const view = this.#view(session, caller);
-    const served = view.served.get(kind);
-    const before = served === undefined ? await this.#givenElsewhere(session, kind) : undefined;
-    if (served === undefined && before === undefined) return false;
+    const given = () => view.served.get(kind) ?? session.body.served?.[kind];
+    if (given() === undefined) return undefined;
     await this.#refresh(session, caller, kind);
-    const catalogue = this.#catalogue(session, view);
-    const version = catalogue.version(kind);
-    view.served.set(kind, version);
-    return before === undefined ? version !== served : said || !catalogue.namesAs(kind, before);
+    const version = this.#catalogue(session, view).version(kind);
+    return version === given() ? undefined : version;
   }
 
-  /** The table that the client was last given by another owner of the session, where it has such a list. */
-  async #givenElsewhere(session: LiveSession, kind: ListKind): Promise<Routes | undefined> {
-    if (session.epoch === 1 || session.body.table === undefined) return undefined;
-    const routes = await this.#tableOf(session);
-    return routes.unread(kind).length < session.body.desired.length ? routes : undefined;
+  /** The client has been told of these versions: what it reads from now on is at least as new. */
+  told(session: LiveSession, caller: Caller, versions: ReadonlyMap<ListKind, string>): void {
+    const { served } = this.#view(session, caller);
+    for (const [kind, version] of versions) served.set(kind, version);
+    this.remember(session, caller);
   }
 
-  /** The client relies on what it sees now, without having asked for a list: it is kept with the session. */
+  /** What the client relies on now is kept with the session. */
   remember(session: LiveSession, caller: Caller): void {
-    this.#options.tables.remember(
-      session,
-      this.#catalogue(session, this.#view(session, caller)).routingTable(),
-    );
+    const view = this.#view(session, caller);
+    this.#options.tables.remember(session, {
+      table: this.#catalogue(session, view).routingTable(),
+      served: Object.fromEntries(view.served),
+    });
   }
 
   /** The session left this replica. */
@@ -317,14 +332,26 @@ export class Catalogues {
   ): Promise<void> {
     const id = listKey(link.name, kind);
     const { clock } = this.#options;
-    view.readings.set(id, { at: clock.now(), stale: false, failure: undefined });
+    const saidAt = view.readings.get(id)?.saidAt;
+    const before = view.items.get(link.name)?.[kind];
+    const reading = { at: clock.now(), stale: false, saidAt: undefined, failure: undefined };
+    view.readings.set(id, reading);
     try {
-      const items = await readList(this.#options.calls, { session, caller, link, kind });
+      const items = await this.#itemsOf({ session, caller, link, kind }, { saidAt, before });
+      if (before !== undefined && sameItems(items, before)) return;
       view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
       view.catalogue = undefined;
     } catch (thrown) {
-      view.readings.set(id, { at: clock.now(), stale: false, failure: toMeshError(thrown, link.name) });
+      view.readings.set(id, { ...reading, at: clock.now(), failure: toMeshError(thrown, link.name) });
     }
+  }
+
+  #itemsOf(
+    list: BackendList,
+    { saidAt, before }: { saidAt: number | undefined; before: readonly Item[] | undefined },
+  ): Promise<readonly Item[]> {
+    const shared = saidAt !== undefined && before !== undefined && !list.link.ownProcess;
+    return shared ? this.#shared.read(list, { saidAt, before }) : readList(this.#options.calls, list);
   }
 }
 

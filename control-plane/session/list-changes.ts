@@ -17,8 +17,9 @@ const METHODS: Readonly<Record<ListKind, string>> = {
 };
 
 interface Burst {
-  /** Whether a backend said that they changed, or they only may have. */
-  readonly kinds: Map<ListKind, boolean>;
+  readonly kinds: Set<ListKind>;
+  /** Who said so to clients of this one's context; see `#lastSaid`. */
+  readonly voices: Set<string>;
   readonly since: number;
   cancel: () => void;
 }
@@ -40,60 +41,95 @@ export interface ListChangeOptions {
 export class ListChanges {
   readonly #options: ListChangeOptions;
   readonly #bursts = new Map<LiveSession, Burst>();
+  /**
+   * When a backend last told any session of an authorization context. It tells one
+   * after the other: until it is through nobody reads, so that one read does for all.
+   */
+  readonly #lastSaid = new Map<string, number>();
 
   constructor(options: ListChangeOptions) {
     this.#options = options;
   }
 
-  /** This backend says that these lists have changed. */
+  /** This backend says that these lists have changed, to every session that hears it. */
   said(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
-    this.#options.catalogues.stale(session, backend, kinds);
-    this.#look(session, kinds, true);
+    this.#options.catalogues.stale(session, backend, { kinds, said: true });
+    const context = this.#options.listening.reader(session)?.caller.contextDigest;
+    if (context === undefined) return;
+    const voice = `${backend} ${context}`;
+    this.#lastSaid.set(voice, this.#options.clock.now());
+    this.#burst(session, kinds).voices.add(voice);
   }
 
-  /** Lists of this backend may have changed. */
+  /** Lists of this backend may have changed, in this session alone as far as anybody knows. */
   mark(session: LiveSession, backend: string, kinds: readonly ListKind[]): void {
-    this.#options.catalogues.stale(session, backend, kinds);
+    this.#options.catalogues.stale(session, backend, { kinds, said: false });
     this.look(session, kinds);
   }
 
   /** What is known of these lists may be other than what the client was given. */
   look(session: LiveSession, kinds: readonly ListKind[]): void {
-    this.#look(session, kinds, false);
-  }
-
-  #look(session: LiveSession, kinds: readonly ListKind[], said: boolean): void {
-    const { clock } = this.#options;
-    const now = clock.now();
-    const burst = this.#bursts.get(session) ?? { kinds: new Map(), since: now, cancel: () => {} };
-    for (const kind of kinds) burst.kinds.set(kind, said || burst.kinds.get(kind) === true);
-    burst.cancel();
-    const wait = Math.max(0, Math.min(QUIET_MS, burst.since + AT_MOST_MS - now));
-    burst.cancel = clock.after(wait, () => {
-      this.#bursts.delete(session);
-      void this.#announce(session, burst.kinds);
-    });
-    this.#bursts.set(session, burst);
+    this.#burst(session, kinds);
   }
 
   /** The session left this replica. */
   forget(session: LiveSession): void {
     this.#bursts.get(session)?.cancel();
-    this.#bursts.delete(session);
+    this.#over(session);
   }
 
-  async #announce(session: LiveSession, kinds: ReadonlyMap<ListKind, boolean>): Promise<void> {
+  #burst(session: LiveSession, kinds: readonly ListKind[]): Burst {
+    const { clock } = this.#options;
+    const burst = this.#bursts.get(session) ?? {
+      kinds: new Set(),
+      voices: new Set(),
+      since: clock.now(),
+      cancel: () => {},
+    };
+    for (const kind of kinds) burst.kinds.add(kind);
+    this.#bursts.set(session, burst);
+    this.#wait(session, burst, QUIET_MS);
+    return burst;
+  }
+
+  /** Until it has been quiet for so long, here and where its backends still tell others. */
+  #wait(session: LiveSession, burst: Burst, quietMs: number): void {
+    const { clock } = this.#options;
+    burst.cancel();
+    const atMost = burst.since + AT_MOST_MS - clock.now();
+    burst.cancel = clock.after(Math.max(0, Math.min(quietMs, atMost)), () => {
+      const now = clock.now();
+      const noise = [...burst.voices].map((voice) => (this.#lastSaid.get(voice) ?? 0) + QUIET_MS - now);
+      const more = Math.max(0, ...noise);
+      if (more > 0 && now < burst.since + AT_MOST_MS) return this.#wait(session, burst, more);
+      this.#over(session);
+      void this.#announce(session, burst.kinds);
+    });
+  }
+
+  #over(session: LiveSession): void {
+    this.#bursts.delete(session);
+    if (this.#bursts.size === 0) this.#lastSaid.clear();
+  }
+
+  async #announce(session: LiveSession, kinds: ReadonlySet<ListKind>): Promise<void> {
     const { catalogues, listening } = this.#options;
     const caller = listening.reader(session)?.caller;
     if (caller === undefined) return;
-    const changed = await Promise.all(
-      [...kinds].map(async ([kind, said]) =>
-        (await catalogues.changed(session, caller, { kind, said })) ? [METHODS[kind]] : [],
-      ),
+    const versions = new Map<ListKind, string>();
+    await Promise.all(
+      [...kinds].map(async (kind) => {
+        const version = await catalogues.changed(session, caller, kind);
+        if (version !== undefined) versions.set(kind, version);
+      }),
     );
     // What the client reads after the announcement is at least as new.
     this.#options.onRead(session);
     const stream = listening.reader(session)?.stream;
-    for (const method of new Set(changed.flat())) stream?.message(notification(method));
+    // Whoever listens next is told instead.
+    if (stream === undefined || versions.size === 0) return;
+    const methods = new Set([...versions.keys()].map((kind) => METHODS[kind]));
+    for (const method of methods) stream.message(notification(method));
+    catalogues.told(session, caller, versions);
   }
 }

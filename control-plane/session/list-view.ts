@@ -7,6 +7,8 @@ import type { Outage } from './backend-outages.ts';
 export interface Reading {
   readonly at: number;
   readonly stale: boolean;
+  /** When the backend said that it has changed, by the moments of `SharedReads`; undefined where it only may have, or in this session alone. */
+  readonly saidAt: number | undefined;
   readonly failure: MeshError | undefined;
 }
 

@@ -1,8 +1,10 @@
 import { createHmac } from 'node:crypto';
 import type { SessionStore } from '../store/session-store.ts';
+import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Routes, StoredTable } from '../virtual-server/routes.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RecordCrypto } from './record-crypto.ts';
+import type { ServedVersions } from './session-record.ts';
 
 export interface RoutingTableOptions {
   readonly store: SessionStore;
@@ -34,15 +36,20 @@ export class RoutingTables {
     this.#options = options;
   }
 
-  /** The client has been given this table. */
-  remember(session: LiveSession, table: StoredTable): void {
+  /** The client relies on the names of this table, and was given or told of these versions. */
+  remember(
+    session: LiveSession,
+    { table, served }: { readonly table: StoredTable; readonly served: ServedVersions },
+  ): void {
     const id = createHmac('sha256', this.#options.indexKey)
       .update('table ')
       .update(table.id)
       .digest('base64url');
-    if (session.body.table === id) return;
+    const known = session.body.served;
+    const told = Object.entries(served).every(([kind, version]) => known?.[kind as ListKind] === version);
+    if (session.body.table === id && told) return;
     void this.#write(id, table).then(
-      () => session.update({ table: id }),
+      () => session.update({ table: id, served: { ...session.body.served, ...served } }),
       // Counted by the store; the session goes on with the table that it has.
       () => undefined,
     );

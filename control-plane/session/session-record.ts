@@ -1,4 +1,5 @@
 import type { BackendHint } from '../backend/backend.ts';
+import type { ListKind } from '../virtual-server/catalogue.ts';
 
 /*
  * A sealed body is 64 KiB at most, so its plain text about 48. These parts grow with
@@ -44,7 +45,11 @@ export interface SessionBody {
   readonly hints: Readonly<Record<string, BackendHint>>;
   /** Names the stored routing table that the client last saw. */
   readonly table?: string | undefined;
+  /** The versions of the lists that the client was last given, or told of. */
+  readonly served?: ServedVersions | undefined;
 }
+
+export type ServedVersions = Readonly<Partial<Record<ListKind, string>>>;
 
 /** For admins; sealed under the server key. */
 export interface SessionSummary {
@@ -78,6 +83,7 @@ function isBody(value: unknown): value is SessionBody {
     isStrings(value['subscriptions']) &&
     isOptionalString(value['logLevel']) &&
     isOptionalString(value['table']) &&
+    (value['served'] === undefined || isObject(value['served'])) &&
     isObject(value['hints']) &&
     Object.values(value['hints']).every(isHint)
   );

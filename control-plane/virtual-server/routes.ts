@@ -105,17 +105,6 @@ export class Routes {
     return this.#options.backends.filter((backend) => !this.#read[kind].has(backend));
   }
 
-  /** Whether both show the same names of a kind, each leading to the same place. */
-  namesAs(kind: ListKind, other: Routes): boolean {
-    const [mine, theirs] = [this.#visible[kind], other.#visible[kind]];
-    if (mine.size !== theirs.size) return false;
-    for (const [visible, { backend, original }] of mine) {
-      const same = theirs.get(visible);
-      if (same?.backend !== backend || same.original !== original) return false;
-    }
-    return true;
-  }
-
   #index(kind: ListKind, table: RoutingTable): Map<string, Owner> {
     const visible = new Map<string, Owner>();
     for (const [backend, entries] of table.kinds[kind]) {

@@ -51,6 +51,7 @@ export class RecordingServer {
     return {
       name: this.name,
       resumable: true,
+      ownProcess: false,
       open: (options) => this.#open(replica, options),
       resume: (hint) => this.#session(replica, hint),
       stop: () => Promise.resolve(),

@@ -62,6 +62,7 @@ describe('the link to one backend', () => {
     const backend: Backend = {
       name: 'notes',
       resumable,
+      ownProcess: false,
       open: (options) =>
         new Promise((resolve, reject) => {
           const made = session(`made-${handshakes.length + 1}`);

@@ -39,6 +39,7 @@ describe('a live session and its record', () => {
     return {
       name,
       resumable: true,
+      ownProcess: false,
       open: async () => session(),
       resume: session,
       stop: () => Promise.resolve(),
