@@ -179,13 +179,19 @@ function meshServer({ settings, log, sessions, store, capabilities }: MeshParts)
     welcome: (peer) => ({
       resource: advertise.resource ?? '',
       issuers: identity.issuers.map(({ issuer }) => issuer),
-      scopes: advertise.scopes,
+      scopes: basicScopes(settings),
       anonymous: identity.anonymous,
       replaySafeTools: replaySafeTools(settings, virtualServer(settings, peer.virtualServer)),
     }),
     log,
     limits: { maxMessageBytes: limits.messageBytes },
   });
+}
+
+/** What a client asks for that has not been told more: what is advertised, and what every token needs. */
+function basicScopes({ advertise, identity }: Settings): string[] {
+  const required = identity.issuers.flatMap((issuer) => issuer.requiredScopes);
+  return [...new Set([...advertise.scopes, ...required])];
 }
 
 /** Under the names by which the client calls them, and which certainly mean them. */

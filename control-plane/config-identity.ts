@@ -1,7 +1,8 @@
 import { isLoopbackHost, isLoopbackUrl } from '../shared/config/hosts.ts';
+import type { Path } from '../shared/config/variables.ts';
 import type { ConfigContext } from './config-context.ts';
 import type { ConfigFile } from './config-schema.ts';
-import type { IdentitySettings, IssuerSettings } from './settings.ts';
+import type { IdentitySettings, IntrospectionSettings, IssuerSettings } from './settings.ts';
 
 type IssuerConfig = ConfigFile['identity']['issuers'][number];
 
@@ -13,8 +14,10 @@ export function resolveIdentity(file: ConfigFile, context: ConfigContext): Ident
   if (!identity.anonymous && identity.issuers.length === 0) {
     context.problem(['identity'], 'nobody could call: name at least one issuer, or set anonymous: true');
   }
+  checkPrefixes(identity.issuers, context);
   return {
     anonymous: identity.anonymous,
+    scopeImplies: identity.scopeImplies,
     issuers: identity.issuers.map((issuer, at) => resolveIssuer(file, at, issuer, context)),
     acceptLoopbackAudience: identity.acceptLoopbackAudience,
     verdictCacheMs: identity.verdictCache,
@@ -60,7 +63,41 @@ function resolveIssuer(
     jwksCooldownMs: config.jwksCooldown,
     jwksMaxStaleMs: config.jwksMaxStale,
     jwksTimeoutMs: config.jwksTimeout,
+    introspection: resolveIntrospection([...path, 'introspection'], config, context),
   };
+}
+
+function resolveIntrospection(
+  path: Path,
+  { issuer, introspection }: IssuerConfig,
+  context: ConfigContext,
+): IntrospectionSettings | undefined {
+  if (introspection === undefined) return undefined;
+  const { endpoint, clientSecret, timeout, ...rest } = introspection;
+  checkKeysUrl([...path, 'endpoint'], endpoint ?? issuer, context);
+  return {
+    ...rest,
+    endpoint,
+    clientSecret: context.secret([...path, 'clientSecret'], clientSecret),
+    timeoutMs: timeout,
+  };
+}
+
+/** Whose an opaque token is must be certain: asking the wrong issuer would show it to a stranger. */
+function checkPrefixes(issuers: readonly IssuerConfig[], context: ConfigContext): void {
+  const taken = new Set<string>();
+  for (const [at, { introspection }] of issuers.entries()) {
+    if (introspection === undefined) continue;
+    const { tokenPrefix } = introspection;
+    if (taken.has(tokenPrefix)) {
+      const path = ['identity', 'issuers', at, 'introspection', 'tokenPrefix'];
+      context.problem(
+        path,
+        'another issuer has opaque tokens that begin alike: tell them apart by their prefix',
+      );
+    }
+    taken.add(tokenPrefix);
+  }
 }
 
 /** Keys that came over a readable network could be anybody's. */

@@ -170,6 +170,17 @@ const SIGNATURES = [
   'Ed25519',
 ] as const;
 
+/** How an issuer is asked about its tokens (RFC 7662). */
+const Introspection = section({
+  endpoint: v.optional(httpUrl()),
+  clientId: text(),
+  clientSecret: secret(),
+  authentication: v.optional(oneOf(['basic', 'post']), 'basic'),
+  tokens: v.optional(oneOf(['opaque', 'all']), 'opaque'),
+  tokenPrefix: v.optional(v.string('expected a text'), ''),
+  timeout: v.optional(duration({ min: '100ms', max: '30s' }), '5s'),
+});
+
 const Issuer = section({
   issuer: text(),
   jwksUri: v.optional(httpUrl()),
@@ -188,11 +199,13 @@ const Issuer = section({
   jwksCooldown: v.optional(duration({ min: '1s' }), '30s'),
   jwksMaxStale: v.optional(duration(), '1h'),
   jwksTimeout: v.optional(duration({ min: '100ms' }), '5s'),
+  introspection: v.optional(Introspection),
 });
 
 const Identity = section({
   anonymous: v.optional(flag(), false),
   issuers: v.optional(list(Issuer), []),
+  scopeImplies: v.optional(table(list(text())), {}),
   acceptLoopbackAudience: v.optional(flag(), false),
   verdictCache: v.optional(duration({ max: '60s' }), '60s'),
   tokenGrace: v.optional(duration({ max: '5m' }), '30s'),

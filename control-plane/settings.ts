@@ -36,6 +36,8 @@ export interface IdentitySettings {
   /** Whether a request without a token is served, as the anonymous caller. */
   readonly anonymous: boolean;
   readonly issuers: readonly IssuerSettings[];
+  /** Scopes that stand for others, over any number of steps. Decisions use them; an identity keeps its own. */
+  readonly scopeImplies: Readonly<Record<string, readonly string[]>>;
   /** Development only: a loopback URL is the same in every mesh of the world. */
   readonly acceptLoopbackAudience: boolean;
   /** How long a verdict about a token may be used again. */
@@ -71,6 +73,23 @@ export interface IssuerSettings {
   readonly jwksMaxStaleMs: number;
   /** Bounds one fetch of the issuer's keys. */
   readonly jwksTimeoutMs: number;
+  /** How the issuer is asked about tokens that say nothing by themselves; undefined: they are refused. */
+  readonly introspection: IntrospectionSettings | undefined;
+}
+
+/** Token introspection (RFC 7662). */
+export interface IntrospectionSettings {
+  /** https, or http on loopback. Found in the issuer's metadata where undefined. */
+  readonly endpoint: string | undefined;
+  /** Whom the mesh is at this endpoint. */
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly authentication: 'basic' | 'post';
+  /** `all`: JWTs too, so that a revocation counts before they expire. */
+  readonly tokens: 'opaque' | 'all';
+  /** How its opaque tokens begin; they are shown to no other issuer. Empty: whatever fits no other issuer's. */
+  readonly tokenPrefix: string;
+  readonly timeoutMs: number;
 }
 
 /** What the protected resource metadata says (RFC 9728). */

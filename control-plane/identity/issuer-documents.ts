@@ -23,7 +23,8 @@ export function isTrustworthyUrl(url: string): boolean {
 
 /** Fetches the issuer's keys. Rejects with a plain error that is fit for a log. */
 export async function fetchKeys(request: DocumentRequest): Promise<JSONWebKeySet> {
-  const uri = request.jwksUri ?? (await discoverJwksUri(request));
+  const { issuer, jwksUri } = request;
+  const uri = jwksUri ?? metadataUrl(await fetchMetadata(request), { issuer, member: 'jwks_uri' });
   const document = await fetchJson(uri, request);
   const keys = document['keys'];
   if (!Array.isArray(keys) || keys.length === 0) throw new Error('the answer holds no keys');
@@ -31,7 +32,9 @@ export async function fetchKeys(request: DocumentRequest): Promise<JSONWebKeySet
 }
 
 /** OpenID Connect Discovery 1.0 §4, then RFC 8414 §3.1. The metadata must name the very issuer that was asked. */
-async function discoverJwksUri(request: DocumentRequest): Promise<string> {
+export async function fetchMetadata(
+  request: Omit<DocumentRequest, 'jwksUri'>,
+): Promise<Readonly<Record<string, unknown>>> {
   const { issuer } = request;
   const base = new URL(issuer);
   const path = base.pathname.replace(/\/$/, '');
@@ -42,20 +45,30 @@ async function discoverJwksUri(request: DocumentRequest): Promise<string> {
   const metadata = await fetchJson(places[0] ?? issuer, request).catch(() =>
     fetchJson(places[1] ?? issuer, request),
   );
-  const uri = metadata['jwks_uri'];
   if (metadata['issuer'] !== issuer) throw new Error('the metadata is that of another issuer');
-  if (typeof uri !== 'string' || !mayNameKeys(issuer, uri)) {
-    throw new Error('the metadata names no usable jwks_uri');
-  }
+  return metadata;
+}
+
+/** A URL out of an issuer's metadata. Throws where there is none that may be asked. */
+export function metadataUrl(
+  metadata: Readonly<Record<string, unknown>>,
+  { issuer, member }: { readonly issuer: string; readonly member: string },
+): string {
+  const uri = metadata[member];
+  if (typeof uri !== 'string' || !mayName(issuer, uri))
+    throw new Error(`the metadata names no usable ${member}`);
   return uri;
 }
 
 /** Metadata from afar must not send us to this machine's own services. */
-function mayNameKeys(issuer: string, uri: string): boolean {
+function mayName(issuer: string, uri: string): boolean {
   return isTrustworthyUrl(uri) && (isLoopbackUrl(issuer) || !isLoopbackUrl(uri));
 }
 
-async function fetchJson(url: string, { fetch, signal }: DocumentRequest): Promise<Record<string, unknown>> {
+async function fetchJson(
+  url: string,
+  { fetch, signal }: Pick<DocumentRequest, 'fetch' | 'signal'>,
+): Promise<Record<string, unknown>> {
   const response = await fetch(url, {
     signal,
     redirect: 'manual',
@@ -70,7 +83,8 @@ async function fetchJson(url: string, { fetch, signal }: DocumentRequest): Promi
   return Object.fromEntries(Object.entries(document));
 }
 
-async function readBounded(response: Response): Promise<string> {
+/** The whole body. Rejects where it is larger than any document may be. */
+export async function readBounded(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {

@@ -1,16 +1,20 @@
 import { createHash } from 'node:crypto';
-import { decodeJwt, jwtVerify } from 'jose';
+import { decodeJwt, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../../shared/clock.ts';
 import { isLoopbackUrl } from '../../shared/config/hosts.ts';
 import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { IdentitySettings, IssuerSettings } from '../settings.ts';
+import { activeClaims } from './active-claims.ts';
 import { bearerToken } from './bearer.ts';
 import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
+import { Introspector } from './introspection.ts';
 import { type Fetch, isTrustworthyUrl } from './issuer-documents.ts';
 import { IssuerKeys } from './issuer-keys.ts';
 import { makeAnonymous, makeCaller } from './make-caller.ts';
 import { TokenFault, toRefusal } from './refusal.ts';
+import { ScopeHierarchy } from './scopes.ts';
+import { isJwt, opaqueIssuer } from './token-kind.ts';
 import { VerdictCache } from './verdict-cache.ts';
 
 /** No configuration makes a verdict live longer. */
@@ -38,11 +42,13 @@ export function createVerifier(settings: IdentitySettings, options: VerifierOpti
 interface TrustedIssuer {
   readonly settings: IssuerSettings;
   readonly keys: IssuerKeys;
+  /** Where the issuer is asked about its tokens. */
+  readonly introspector: Introspector | undefined;
 }
 
 /** What is known about one token. Claims are kept; decisions about what they permit are not. */
 type Verdict =
-  | { readonly identity: CallerIdentity; readonly issuer: IssuerSettings }
+  | { readonly identity: CallerIdentity; readonly issuer: IssuerSettings; readonly introspected: boolean }
   | { readonly refused: MeshError };
 
 class Verifier implements IdentityVerifier {
@@ -50,21 +56,29 @@ class Verifier implements IdentityVerifier {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly #scopes: ScopeHierarchy;
   readonly #verdicts = new VerdictCache<Verdict>();
   readonly #flights = new Map<string, Promise<Verdict>>();
-  /** When each identity was verified. Identities from elsewhere are not in it, and so are not current. */
-  readonly #verifiedAt = new WeakMap<CallerIdentity, number>();
+  /** Until when each identity may be used without asking again. Identities from elsewhere are not in it, and so are not current. */
+  readonly #goodUntil = new WeakMap<CallerIdentity, number>();
 
   constructor(settings: IdentitySettings, { clock, log, fetch = globalThis.fetch }: VerifierOptions) {
     this.#settings = settings;
     this.#clock = clock;
     this.#log = log;
+    this.#scopes = new ScopeHierarchy(settings.scopeImplies);
     this.#issuers = new Map(
       settings.issuers.map((issuer) => {
         requireSafe(issuer);
+        const { introspection } = issuer;
         return [
           issuer.issuer,
-          { settings: issuer, keys: new IssuerKeys({ settings: issuer, clock, log, fetch }) },
+          {
+            settings: issuer,
+            keys: new IssuerKeys({ settings: issuer, clock, log, fetch }),
+            introspector:
+              introspection && new Introspector({ issuer, settings: introspection, clock, log, fetch }),
+          },
         ];
       }),
     );
@@ -76,7 +90,7 @@ class Verifier implements IdentityVerifier {
     const key = createHash('sha256').update(token).digest('base64');
     const verdict = this.#known(key) ?? (await this.#join(key, token));
     if ('refused' in verdict) throw verdict.refused;
-    requireScopes(verdict.identity, verdict.issuer);
+    this.#requireScopes(verdict.identity, verdict.issuer);
     return verdict.identity;
   }
 
@@ -88,17 +102,19 @@ class Verifier implements IdentityVerifier {
   }
 
   current(identity: CallerIdentity): boolean {
-    const verifiedAt = this.#verifiedAt.get(identity);
-    const now = this.#clock.now();
-    return (
-      verifiedAt !== undefined &&
-      now < identity.expiresAt + this.#settings.clockToleranceMs &&
-      now < verifiedAt + this.#verdictMs()
-    );
+    return this.#clock.now() < (this.#goodUntil.get(identity) ?? 0);
   }
 
   #verdictMs(): number {
     return Math.min(this.#settings.verdictCacheMs, LONGEST_VERDICT_MS);
+  }
+
+  /** Asked anew for every request: a cached verdict says who, never whether. */
+  #requireScopes(identity: CallerIdentity, { requiredScopes }: IssuerSettings): void {
+    if (this.#scopes.cover(identity.scopes, requiredScopes)) return;
+    throw new MeshError('insufficient_scope', 'The access token lacks a scope that this server requires.', {
+      scope: requiredScopes.join(' '),
+    });
   }
 
   #known(key: string): Verdict | undefined {
@@ -122,8 +138,12 @@ class Verifier implements IdentityVerifier {
     );
     const now = this.#clock.now();
     if (!('refused' in verdict)) {
-      this.#verifiedAt.set(verdict.identity, now);
-      this.#verdicts.set(key, { value: verdict, weight: 2 * token.length, until: now + this.#verdictMs() });
+      const { identity, introspected } = verdict;
+      // Of its own tokens the issuer has the last word: no tolerance beyond what it said.
+      const toleranceMs = introspected ? 0 : this.#settings.clockToleranceMs;
+      const until = Math.min(now + this.#verdictMs(), identity.expiresAt + toleranceMs);
+      this.#goodUntil.set(identity, until);
+      this.#verdicts.set(key, { value: verdict, weight: 2 * token.length, until });
     } else if (verdict.refused.reason === 'unauthenticated') {
       this.#log.debug('a token was refused', { error: verdict.refused.cause });
       this.#verdicts.set(key, { value: verdict, weight: key.length, until: now + REFUSAL_MS });
@@ -131,12 +151,17 @@ class Verifier implements IdentityVerifier {
     return verdict;
   }
 
+  #examine(token: string): Promise<Verdict> {
+    return isJwt(token) ? this.#examineJwt(token) : this.#examineOpaque(token);
+  }
+
   /** RFC 7519 §7.2 and RFC 9068 §4. The unverified `iss` chooses whose keys and rules apply, nothing else. */
-  async #examine(token: string): Promise<Verdict> {
+  async #examineJwt(token: string): Promise<Verdict> {
     const unverified = decodeJwt(token);
     const issuer = this.#issuers.get(unverified.iss ?? '');
     if (issuer === undefined) throw new TokenFault('ERR_TOKEN_ISSUER', 'iss');
     const { settings, keys } = issuer;
+    if (settings.introspection?.tokens === 'all') return this.#introspect(token, issuer);
     const { payload } = await jwtVerify(token, keys.find, {
       issuer: settings.issuer,
       audience: this.#audiences(settings, unverified.aud),
@@ -147,7 +172,27 @@ class Verifier implements IdentityVerifier {
       ...(settings.typ === undefined ? {} : { typ: settings.typ }),
       ...(settings.maxTokenAgeMs === undefined ? {} : { maxTokenAge: settings.maxTokenAgeMs / 1000 }),
     });
-    return { identity: makeCaller(token, payload, settings), issuer: settings };
+    return { identity: makeCaller(token, payload, settings), issuer: settings, introspected: false };
+  }
+
+  /** What says nothing by itself is the token of the one issuer that configuration names for such tokens: no other is shown it. */
+  #examineOpaque(token: string): Promise<Verdict> {
+    const settings = opaqueIssuer(token, this.#settings.issuers);
+    const issuer = settings && this.#issuers.get(settings.issuer);
+    if (issuer === undefined) return Promise.reject(new TokenFault('ERR_TOKEN_MALFORMED'));
+    return this.#introspect(token, issuer);
+  }
+
+  async #introspect(token: string, { settings, introspector }: TrustedIssuer): Promise<Verdict> {
+    const answer = await introspector?.ask(token);
+    if (answer === undefined) throw new TokenFault('ERR_TOKEN_INACTIVE');
+    const claims: JWTPayload = activeClaims(answer, {
+      issuer: settings,
+      audiences: this.#audiences(settings, answer.aud),
+      now: this.#clock.now(),
+      toleranceMs: this.#settings.clockToleranceMs,
+    });
+    return { identity: makeCaller(token, claims, settings), issuer: settings, introspected: true };
   }
 
   /** The configured audiences; a loopback URL counts in development alone, and then any, as the client names the port it used. */
@@ -162,19 +207,14 @@ class Verifier implements IdentityVerifier {
   }
 }
 
-function requireSafe({ issuer, jwksUri, algorithms }: IssuerSettings): void {
+function requireSafe({ issuer, jwksUri, algorithms, introspection }: IssuerSettings): void {
   const unsafe = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
   if (unsafe !== undefined)
     throw new Error(`${unsafe} is no asymmetric signature algorithm (issuer ${issuer})`);
   if (!isTrustworthyUrl(jwksUri ?? issuer)) {
     throw new Error(`the keys of ${issuer} would be fetched without TLS`);
   }
-}
-
-/** Asked anew for every request: a cached verdict says who, never whether. */
-function requireScopes(identity: CallerIdentity, { requiredScopes }: IssuerSettings): void {
-  if (requiredScopes.every((scope) => identity.scopes.includes(scope))) return;
-  throw new MeshError('insufficient_scope', 'The access token lacks a scope that this server requires.', {
-    scope: requiredScopes.join(' '),
-  });
+  if (introspection !== undefined && !isTrustworthyUrl(introspection.endpoint ?? issuer)) {
+    throw new Error(`the tokens of ${issuer} would be shown without TLS`);
+  }
 }

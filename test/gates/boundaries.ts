@@ -24,7 +24,11 @@ const HOMES: readonly Home[] = [
   { packages: /^(ioredis|lmdb)(\/|$)/, at: /^control-plane\/store\// },
   { packages: /^undici(\/|$)/, at: /^control-plane\/backend\// },
   { packages: /^@modelcontextprotocol\/(sdk\/client|client)(\/|$)/, at: /^control-plane\/backend\// },
-  { packages: /^(openid-client|oauth4webapi)(\/|$)/, at: /^(sidecar|control-plane)\/credentials\// },
+  {
+    packages: /^(openid-client|oauth4webapi)(\/|$)/,
+    // A resource server is a client in one thing: it asks an issuer about a token.
+    at: /^(sidecar|control-plane)\/credentials\/|^control-plane\/identity\/introspection\.ts$/,
+  },
   {
     packages: /^jose(\/|$)/,
     at: /^control-plane\/(identity|credentials)\/|^control-plane\/session\/[^/]*record[^/]*\.ts$/,

@@ -125,8 +125,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     behaviour: 'expiry is checked again when a cached verdict is used',
     file: VERIFIER,
-    find: '      now < identity.expiresAt + this.#settings.clockToleranceMs &&\n',
-    replace: '',
+    find: 'Math.min(now + this.#verdictMs(), identity.expiresAt + toleranceMs)',
+    replace: 'now + this.#verdictMs()',
     tests: ['test/faults/identity.test.ts'],
   },
   {

@@ -39,6 +39,7 @@ export function trusting(issuer: TestIssuer, changed: Partial<IssuerSettings> = 
     jwksCooldownMs: 30_000,
     jwksMaxStaleMs: 3_600_000,
     jwksTimeoutMs: 2_000,
+    introspection: undefined,
     ...changed,
   };
 }
@@ -73,6 +74,7 @@ export function verifierFor(
   const settings: IdentitySettings = {
     anonymous: false,
     issuers,
+    scopeImplies: {},
     acceptLoopbackAudience: false,
     verdictCacheMs: 60_000,
     clockToleranceMs: 5_000,

@@ -130,6 +130,7 @@ describe('the identity of a caller', () => {
         {
           anonymous: false,
           issuers: [trusting(issuer, changed)],
+          scopeImplies: {},
           acceptLoopbackAudience: false,
           verdictCacheMs: 60_000,
           clockToleranceMs: 5_000,
