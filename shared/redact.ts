@@ -28,18 +28,23 @@ const ENCODED_RUN = /[A-Za-z0-9+/_%-]{40,}={0,2}/g;
 
 const concealed = new Set<string>();
 
-/** Never prints this value from now on, nor its base64, base64url or URL-encoded form: for secrets read from configuration. */
-export function conceal(secret: string): void {
-  if (secret.length < SHORTEST_SECRET) return;
+/**
+ * Never prints this value from now on, nor its base64, base64url or URL-encoded form: for secrets
+ * read from configuration. A secret that another one replaces is let go of by the function returned.
+ */
+export function conceal(secret: string): () => void {
+  if (secret.length < SHORTEST_SECRET) return () => {};
   const bytes = Buffer.from(secret);
-  for (const form of [
+  const forms = [
     secret,
     bytes.toString('base64').replace(/=+$/, ''),
     bytes.toString('base64url'),
     encodeURIComponent(secret),
-  ]) {
-    concealed.add(form);
-  }
+  ];
+  for (const form of forms) concealed.add(form);
+  return () => {
+    for (const form of forms) concealed.delete(form);
+  };
 }
 
 /** The text without anything that is, or looks like, a secret; at most 8,192 characters. */

@@ -1,8 +1,10 @@
+import { systemClock } from '../shared/clock.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { LocalLists } from './capabilities/local-lists.ts';
 import type { Settings } from './config.ts';
+import { heldTokenFromGrant } from './credentials/granted-token.ts';
 import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credentials/held-token.ts';
 import { showAddress } from './http/address.ts';
 import { Edge } from './http/edge.ts';
@@ -45,7 +47,7 @@ export async function startSidecar(
   const edge = new Edge({
     mesh,
     lists,
-    heldToken: createHeldToken(settings, log),
+    heldToken: await createHeldToken(settings, { log, program }),
     limits: {
       bodyBytes: limits.message,
       bufferedBytes: limits.buffered,
@@ -93,9 +95,19 @@ export async function startSidecar(
   log.info('listening', { url, address: `${ops.host}:${ops.port}` });
 }
 
-function createHeldToken({ token }: Settings, log: Logger): HeldToken | undefined {
+async function createHeldToken(
+  { token }: Settings,
+  { log, program }: { readonly log: Logger; readonly program: Pick<Program, 'defer'> },
+): Promise<HeldToken | undefined> {
   if (token === undefined) return undefined;
-  return 'file' in token ? heldTokenFromFile({ file: token.file, log }) : heldTokenFromValue(token.value);
+  if ('file' in token) return heldTokenFromFile({ file: token.file, log });
+  if ('value' in token) return heldTokenFromValue(token.value);
+  // Most sidecars need no OAuth client.
+  const { requestToken } = await import('./credentials/token-grant.ts');
+  const request = (signal: AbortSignal) => requestToken(token.grant, signal);
+  const held = heldTokenFromGrant({ request, clock: systemClock, log });
+  program.defer('the token grant', async () => held.stop());
+  return held;
 }
 
 function observe(

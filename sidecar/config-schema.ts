@@ -23,13 +23,48 @@ function address() {
   return v.pipe(v.string(message), v.regex(ADDRESS, message));
 }
 
-const Token = v.pipe(
+/** A secret is never written in the file: it is read from another file or from the environment. */
+const Secret = v.pipe(
   section({ file: v.optional(text()), env: v.optional(text()) }),
   v.check(
     ({ file, env }) => (file === undefined) !== (env === undefined),
-    'expected either file or env, naming where the token is',
+    'expected either file or env, naming where the secret is',
   ),
 );
+
+const ClientCredentials = v.pipe(
+  section({
+    tokenEndpoint: text(),
+    clientId: text(),
+    clientSecret: v.optional(Secret),
+    clientSecretIn: v.optional(oneOf(['header', 'body']), 'header'),
+    privateKey: v.optional(section({ file: text(), keyId: v.optional(text()) })),
+    workloadToken: v.optional(section({ file: text() })),
+    scopes: v.optional(list(text()), []),
+    resource: v.optional(text()),
+    audience: v.optional(text()),
+  }),
+  v.check(
+    (grant) => countGiven(grant.clientSecret, grant.privateKey, grant.workloadToken) === 1,
+    'expected one of clientSecret, privateKey and workloadToken',
+  ),
+);
+
+const Token = v.pipe(
+  section({
+    file: v.optional(text()),
+    env: v.optional(text()),
+    clientCredentials: v.optional(ClientCredentials),
+  }),
+  v.check(
+    (token) => countGiven(token.file, token.env, token.clientCredentials) === 1,
+    'expected one of file and env, naming where the token is, and clientCredentials, saying who grants it',
+  ),
+);
+
+function countGiven(...values: readonly unknown[]): number {
+  return values.filter((value) => value !== undefined).length;
+}
 
 const ControlPlane = v.pipe(
   section({

@@ -6,6 +6,7 @@ import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts
 import type { Environment, Problem } from '../shared/config/variables.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
 import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
+import { resolveToken, type TokenSource } from './config-token.ts';
 import { isLoopback, type ListenAddress, parseListenAddress } from './http/address.ts';
 import type { ReplicaAddresses } from './mesh/addresses.ts';
 
@@ -20,8 +21,7 @@ export interface Settings {
   };
   /** Replicas by address, or one name that resolves to all of them. */
   readonly controlPlane: ReplicaAddresses;
-  /** The sidecar's own token: its file, or the token itself. */
-  readonly token: { readonly file: string } | { readonly value: string } | undefined;
+  readonly token: TokenSource | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
@@ -55,7 +55,8 @@ export function loadSettings(options: LoadOptions): Settings {
   if (file.timeouts.headers > file.timeouts.request) {
     problem(['timeouts', 'headers'], 'expected at most timeouts.request');
   }
-  const token = resolveToken(file.token, options, { config: flags.config, problem });
+  const folder = flags.config === undefined ? options.cwd : dirname(resolve(options.cwd, flags.config));
+  const token = file.token && resolveToken(file.token, { folder, env: options.env, problem });
   if (mcp === undefined || problems.length > 0) throw parsed.refuse(problems);
   const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, controlPlane } = file;
   return {
@@ -85,21 +86,6 @@ function checkExposure(mcp: ListenAddress, file: ConfigFile, problem: Report): v
       'whoever reaches this listener would act under it: listen on unix:/path, or say allowSharedLoopback: true',
     );
   }
-}
-
-function resolveToken(
-  token: ConfigFile['token'],
-  options: LoadOptions,
-  { config, problem }: { config: string | undefined; problem: Report },
-): Settings['token'] {
-  if (token === undefined) return undefined;
-  if (token.file !== undefined) {
-    const folder = config === undefined ? options.cwd : dirname(resolve(options.cwd, config));
-    return { file: resolve(folder, token.file) };
-  }
-  const value = options.env[token.env ?? ''] ?? '';
-  if (value === '') problem(['token', 'env'], `the environment variable ${token.env} is not set`);
-  return { value };
 }
 
 function replicaAddresses({ addresses, dns }: ConfigFile['controlPlane']): ReplicaAddresses {

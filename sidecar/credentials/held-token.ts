@@ -13,6 +13,7 @@ const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 /** A token that stays the same, from the environment. */
 export function heldTokenFromValue(token: string): HeldToken {
   const authorization = toAuthorization(token);
+  conceal(token.trim());
   return { current: () => authorization };
 }
 
@@ -32,6 +33,7 @@ export interface TokenFileOptions {
 export function heldTokenFromFile(options: TokenFileOptions): HeldToken {
   const { file, log, recheckMs = 1_000 } = options;
   let seen: string | undefined;
+  let release = () => {};
   let authorization: string | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   return { current };
@@ -49,7 +51,10 @@ export function heldTokenFromFile(options: TokenFileOptions): HeldToken {
     const found = identify(file);
     if (found === seen) return;
     seen = found;
-    authorization = found === '' ? undefined : toAuthorization(read(file));
+    const token = found === '' ? '' : read(file).trim();
+    authorization = toAuthorization(token);
+    release();
+    release = conceal(token);
     if (authorization === undefined) log.error('no usable token in the token file', { file });
     else log.info('token read', { file });
   }
@@ -73,9 +78,8 @@ function read(file: string): string {
   }
 }
 
-function toAuthorization(token: string): string | undefined {
+/** The header's value; undefined for what is no token (RFC 6750 §2.1). */
+export function toAuthorization(token: string): string | undefined {
   const trimmed = token.trim();
-  if (!TOKEN.test(trimmed)) return undefined;
-  conceal(trimmed);
-  return `Bearer ${trimmed}`;
+  return TOKEN.test(trimmed) ? `Bearer ${trimmed}` : undefined;
 }
