@@ -1,12 +1,21 @@
+/**
+ * The official suite, directly against a backend that passes it, and through the mesh in front of that
+ * backend. A backend that is alone keeps its names. Under prefixed names the suite, which asks for names
+ * of its own, gets them from an edge of the test that says and hides the prefix, and changes nothing else;
+ * a second backend of the same kind stands beside the first, so that all names and URIs exist twice.
+ */
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { spawnReferenceBackend } from '../support/reference-backend/spawn.ts';
 import type { ReadyProcess } from '../support/spawn-ready.ts';
 import { metric, until } from '../support/story.ts';
+import { startNameEdge } from './name-edge.ts';
+import { OTHER_ERA } from './other-era.ts';
 import {
   type Check,
   type ConformanceResults,
+  failing,
   passing,
   runConformance,
   shortfalls,
@@ -51,11 +60,53 @@ describe('the official conformance suite, revision 2025-11-25', function () {
     )('is passed through the mesh in everything that passes directly'),
     async () => {
       await using mesh = await meshInFrontOf(backend.ready, 1);
-      const results = await runConformance({
-        url: mesh.url,
-        timeoutMs: 90_000,
-      });
+      // All that the suite has for the revision, pending scenarios too, is what the revision requires.
+      const results = await runConformance({ url: mesh.url, all: '2025-11-25', timeoutMs: 90_000 });
       expect(shortfalls(results, direct)).to.deep.equal([]);
+      expect([...results.keys()].sort()).to.deep.equal([...direct.keys()].sort());
+      for (const [all, checks] of [
+        ['2025-06-18', 56],
+        ['2025-03-26', 3],
+      ] as const) {
+        const older = await runConformance({ url: mesh.url, all, timeoutMs: 60_000 });
+        expect(shortfalls(older), all).to.deep.equal([]);
+        expect(passing(older), all).to.have.lengthOf(checks);
+      }
+    },
+  );
+
+  it('is failed, in all that it has, by the scenarios of the other era alone', async () => {
+    await using mesh = await meshInFrontOf(backend.ready, 1);
+    const results = await runConformance({ url: mesh.url, all: 'any', timeoutMs: 90_000 });
+    expect(failing(results)).to.deep.equal(Object.keys(OTHER_ERA).sort());
+    const ours = new Map([...results].filter(([scenario]) => direct.has(scenario)));
+    expect(shortfalls(ours, direct)).to.deep.equal([]);
+  });
+
+  it(
+    verifies(
+      'AGG-4',
+      'AGG-5',
+      'AGG-13',
+    )('is passed under prefixed names, beside a second backend with the same names and URIs'),
+    async () => {
+      const reference = { type: 'http', url: backend.ready };
+      await using mesh = await startMesh({
+        config: { mcpServers: { reference, twin: reference } },
+        anonymous: true,
+      });
+      await using edge = await startNameEdge(mesh.url, 'reference__');
+      const results = await runConformance({ url: edge.url, timeoutMs: 90_000 });
+      expect(shortfalls(results, direct)).to.deep.equal([]);
+      const unnamed = await runConformance({
+        url: mesh.url,
+        scenarios: ['tools-call-simple-text', 'prompts-get-simple'],
+        timeoutMs: 60_000,
+      });
+      expect(failing(unnamed), 'names without a prefix').to.deep.equal([
+        'prompts-get-simple',
+        'tools-call-simple-text',
+      ]);
     },
   );
 

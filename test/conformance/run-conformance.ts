@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { node22 } from '../support/node22.ts';
 
-/** The revision whose requirements are judged, and at whose wire version every scenario runs. */
+/** The revision whose requirements are judged, and at whose wire version scenarios run unless said otherwise. */
 const REVISION = '2025-11-25';
 
 /** One check of a scenario, as the suite writes it to `checks.json`. Only SUCCESS is passing. */
@@ -15,6 +15,9 @@ export interface Check {
   readonly status: 'SUCCESS' | 'FAILURE' | 'WARNING' | 'INFO' | 'SKIPPED';
   readonly errorMessage?: string;
 }
+
+/** Wire versions that the suite has scenarios for, of the era that begins with initialize. */
+export type LegacyVersion = '2025-03-26' | '2025-06-18' | '2025-11-25';
 
 /** The checks of each scenario, by the scenario's name, in the order of the run. */
 export type ConformanceResults = ReadonlyMap<string, readonly Check[]>;
@@ -25,6 +28,8 @@ export interface RunConformance {
   readonly url: string;
   /** Scenarios by name, each in a process of its own and all at once; absent, the revision's whole set in one process. */
   readonly scenarios?: readonly string[];
+  /** Instead, everything the suite has (`--suite all`): for this wire version, or for each scenario's own with `any`. */
+  readonly all?: LegacyVersion | 'any';
   /** Limit for the whole call, in milliseconds; the suite is killed beyond it. */
   readonly timeoutMs: number;
 }
@@ -38,13 +43,14 @@ const CLI = fileURLToPath(import.meta.resolve('@modelcontextprotocol/conformance
 export async function runConformance({
   url,
   scenarios,
+  all,
   timeoutMs,
 }: RunConformance): Promise<ConformanceResults> {
   const node = await node22();
   const signal = AbortSignal.timeout(timeoutMs);
   const output = await mkdtemp(join(tmpdir(), 'conformance-'));
   const selections = scenarios?.map((name) => ['--scenario', name, '--spec-version', REVISION]) ?? [
-    ['--requirements', REVISION],
+    all === undefined ? ['--requirements', REVISION] : suiteOf(all),
   ];
   try {
     const run = (selection: string[]) =>
@@ -66,6 +72,14 @@ export async function runConformance({
   }
 }
 
+/** The scenarios with a check that failed or warned, sorted. */
+export function failing(results: ConformanceResults): string[] {
+  return [...results]
+    .filter(([, checks]) => checks.some(({ status }) => status === 'FAILURE' || status === 'WARNING'))
+    .map(([scenario]) => scenario)
+    .sort();
+}
+
 /** The passing checks, as `scenario/check`, sorted. */
 export function passing(results: ConformanceResults): string[] {
   return [...results]
@@ -85,6 +99,10 @@ export function shortfalls(results: ConformanceResults, baseline: ConformanceRes
       .map(({ id, status, errorMessage }) => `${scenario}/${id}: ${status} ${errorMessage ?? ''}`),
   );
   return [...bad, ...lost.map((check) => `${check}: passes directly, not here`)];
+}
+
+function suiteOf(version: LegacyVersion | 'any'): string[] {
+  return ['--suite', 'all', ...(version === 'any' ? [] : ['--spec-version', version])];
 }
 
 async function runSuite(node: string, args: readonly string[], signal: AbortSignal): Promise<string> {
