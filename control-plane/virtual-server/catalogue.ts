@@ -1,8 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
-import { encodeString } from '../../shared/json-rpc/envelope.ts';
 import { type BackendItems, KINDS, type ListKind } from './item.ts';
+import { EntryPages, type ListPages, pagesOf } from './list-pages.ts';
 import { type Entry, type Lists, type Naming, resolveNames, resolveUris } from './naming.ts';
-import { decodeCursor, encodeCursor } from './pagination.ts';
 import { byKind, makeTable, Routes, type StoredTable, storeTable } from './routes.ts';
 import { WeakPool } from './weak-pool.ts';
 
@@ -17,16 +16,11 @@ export interface CatalogueOptions {
 }
 
 /** What the client sees of many backends, merged. Immutable; equal ones are the same object in one process. */
-export interface Catalogue extends Routes {
-  /**
-   * The raw JSON of a whole list result. Made once and shared: not to be written to.
-   * Lists over 1 MiB come in pages. Throws MeshError `invalid_params` for a bad cursor.
-   */
-  page(kind: ListKind, cursor: string | undefined): Buffer;
-  /** The items of a list as the client sees them, each in pieces; undefined where the list comes in pages. */
-  items(kind: ListKind): readonly (readonly Uint8Array[])[] | undefined;
-  /** A hash of what the client sees of this kind, to be compared for equality. */
-  version(kind: ListKind): string;
+export interface Catalogue extends Routes, ListPages {
+  /** What is listed, in order, and where each leads. */
+  entries(kind: ListKind): readonly Entry[];
+  /** The lists without what `hides` names: that keeps its name, and leads where it led. */
+  without(hides: ReadonlySet<Entry>): ListPages;
   /** What to keep with a session: `routesFrom` makes the same routes again. */
   routingTable(): StoredTable;
   /** Items that lost their name to another backend (modes `none` and `priority`). */
@@ -34,10 +28,9 @@ export interface Catalogue extends Routes {
 }
 
 export type { ListKind } from './item.ts';
+export type { ListPages } from './list-pages.ts';
+export type { Entry } from './naming.ts';
 export type { Route, RouteKind } from './routes.ts';
-
-/** A list result may be larger than this by its last item only. */
-const PAGE_BYTES = 1024 * 1024;
 
 /** Merges the backends' lists: configured order first, then each backend's own. */
 export function buildCatalogue(options: CatalogueOptions): Catalogue {
@@ -51,9 +44,7 @@ class MergedCatalogue extends Routes implements Catalogue {
   readonly #entries: Readonly<Record<ListKind, readonly Entry[]>>;
   readonly #given: Readonly<Record<ListKind, number>>;
   readonly #table: StoredTable;
-  readonly #versions = new Map<ListKind, string>();
-  /** Prepared pages by kind and by the index of their first item. */
-  readonly #pages = new Map<ListKind, ReadonlyMap<number, Buffer>>();
+  readonly #pages: ListPages;
 
   constructor({ backends, naming, items, cursorKey }: CatalogueOptions) {
     const names = backends.map(({ name }) => name);
@@ -66,29 +57,31 @@ class MergedCatalogue extends Routes implements Catalogue {
     super(table, { backends: names, naming });
     this.#cursorKey = cursorKey;
     this.#entries = entries;
+    this.#pages = new EntryPages(entries, cursorKey);
     this.#given = byKind((kind) => [...lists[kind].values()].flat().length);
     this.#table = storeTable(table);
   }
 
   page(kind: ListKind, cursor: string | undefined): Buffer {
-    const index = decodeCursor(this.#scope(kind), cursor);
-    const page = this.#prepared(kind).get(index);
-    if (page === undefined) throw new Error('an authentic cursor leads nowhere');
-    return page;
+    return this.#pages.page(kind, cursor);
   }
 
   items(kind: ListKind): readonly (readonly Uint8Array[])[] | undefined {
-    return this.#prepared(kind).size === 1 ? this.#entries[kind].map(renamed) : undefined;
+    return this.#pages.items(kind);
   }
 
   version(kind: ListKind): string {
-    const known = this.#versions.get(kind);
-    if (known !== undefined) return known;
-    const hash = createHash('sha256');
-    for (const { visible, item } of this.#entries[kind]) addText(hash, visible).update(item.hash);
-    const version = hash.digest('base64url');
-    this.#versions.set(kind, version);
-    return version;
+    return this.#pages.version(kind);
+  }
+
+  entries(kind: ListKind): readonly Entry[] {
+    return this.#entries[kind];
+  }
+
+  without(hides: ReadonlySet<Entry>): ListPages {
+    if (hides.size === 0) return this;
+    const shown = byKind((kind) => this.#entries[kind].filter((entry) => !hides.has(entry)));
+    return pagesOf(shown, this.#cursorKey);
   }
 
   routingTable(): StoredTable {
@@ -97,26 +90,6 @@ class MergedCatalogue extends Routes implements Catalogue {
 
   hidden(kind: ListKind): number {
     return this.#given[kind] - this.#entries[kind].length;
-  }
-
-  #scope(kind: ListKind) {
-    return { key: this.#cursorKey, kind, version: this.version(kind) };
-  }
-
-  #prepared(kind: ListKind): ReadonlyMap<number, Buffer> {
-    const known = this.#pages.get(kind);
-    if (known !== undefined) return known;
-    const pages = new Map<number, Buffer>();
-    const items = this.#entries[kind].map(renamed);
-    let start = 0;
-    do {
-      const end = endOfPage(items, start);
-      const next = end < items.length ? `,"nextCursor":"${encodeCursor(this.#scope(kind), end)}"` : '';
-      pages.set(start, assemble(kind, items.slice(start, end), next));
-      start = end;
-    } while (start < items.length);
-    this.#pages.set(kind, pages);
-    return pages;
   }
 }
 
@@ -141,29 +114,6 @@ function group(lists: Lists, entries: readonly Entry[]): ReadonlyMap<string, rea
   const groups = new Map<string, Entry[]>([...lists.keys()].map((backend) => [backend, []]));
   for (const entry of entries) groups.get(entry.backend)?.push(entry);
   return groups;
-}
-
-/** The item's bytes with the visible name in the place of its own, in pieces. */
-function renamed({ visible, item }: Entry): Uint8Array[] {
-  const { bytes, key, keySpan } = item;
-  if (visible === key) return [bytes];
-  return [bytes.subarray(0, keySpan.start), encodeString(visible), bytes.subarray(keySpan.end)];
-}
-
-function endOfPage(items: readonly Uint8Array[][], start: number): number {
-  let size = 0;
-  let end = start;
-  while (end < items.length && size <= PAGE_BYTES) {
-    for (const piece of items[end] ?? []) size += piece.length;
-    end++;
-  }
-  return end;
-}
-
-function assemble(kind: ListKind, items: readonly Uint8Array[][], next: string): Buffer {
-  const comma = Buffer.from(',');
-  const pieces = items.flatMap((item, i) => (i === 0 ? item : [comma, ...item]));
-  return Buffer.concat([Buffer.from(`{"${kind}":[`), ...pieces, Buffer.from(`]${next}}`)]);
 }
 
 /** Of everything a catalogue is made from. */
