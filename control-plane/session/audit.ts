@@ -1,0 +1,52 @@
+import type { Caller } from '../identity/caller.ts';
+
+/** Decisions that somebody may be asked about later. */
+export type AuditAction =
+  | 'session.create'
+  | 'session.restore'
+  | 'session.use'
+  | 'session.terminate'
+  | 'session.expire'
+  | 'credential.obtain'
+  | 'call'
+  | 'tool.change'
+  | 'configuration.change';
+
+/** One decision, before it takes effect. Only `arguments` is a client's content, and only where configuration asks for it. */
+export interface AuditEvent {
+  readonly action: AuditAction;
+  /** `failed`: neither could be had, for a reason that is no decision. */
+  readonly outcome: 'allowed' | 'denied' | 'failed';
+  /** Absent where no request asked for it. */
+  readonly caller?: Caller | undefined;
+  /** The name that admins use for a session. */
+  readonly session?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly method?: string | undefined;
+  /** The item's kind, and its name at its backend. */
+  readonly kind?: string | undefined;
+  readonly item?: string | undefined;
+  /** How the client knows the item. */
+  readonly visible?: string | undefined;
+  readonly strategy?: string | undefined;
+  /** From a closed set of words. */
+  readonly reason?: string | undefined;
+  /** A sentence of ours, or the difference of two definitions. */
+  readonly detail?: string | undefined;
+  /** Scopes that were needed or obtained. */
+  readonly scopes?: readonly string[] | undefined;
+  /** W3C Trace Context, of the request that asked. */
+  readonly traceparent?: string | undefined;
+  /** Raw JSON. */
+  readonly arguments?: Uint8Array | undefined;
+}
+
+/** Keeps what was decided, for whom. */
+export interface Audit {
+  /** Whether events are to bring the arguments of calls. */
+  readonly wantsArguments: boolean;
+  /** Never throws and never waits. */
+  record(event: AuditEvent): void;
+}
+
+export const NO_AUDIT: Audit = { wantsArguments: false, record: () => {} };
