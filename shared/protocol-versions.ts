@@ -14,6 +14,11 @@ export function startsWithPriming(version: string): boolean {
   return version >= '2025-11-25';
 }
 
+/** Whether requests may run as tasks (MCP 2025-11-25, Tasks). */
+export function hasTasks(version: string): boolean {
+  return version >= '2025-11-25';
+}
+
 /** Only 2025-03-26 has arrays of messages. */
 export function allowsBatches(version: string): boolean {
   return version === '2025-03-26';

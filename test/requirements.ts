@@ -169,7 +169,7 @@ export const PROTOCOL = {
     text: 'SSE parsing survives splits at any byte, CRLF, multi-line data, BOM, comments, events without id.',
   },
   'RPC-17': {
-    text: "A forwarded message is a new envelope around verbatim slices. Duplicates or case variants of an envelope key, or of `name uri ref _meta progressToken requestId cursor level` in params, are refused (-32600): what policy reads is what the backend reads. `__proto__` is inert. Sidecar and replica each scan; neither trusts the other's reading.",
+    text: "A forwarded message is a new envelope around verbatim slices. Duplicates or case variants of an envelope key, or of `name uri ref _meta progressToken requestId cursor level task taskId` in params, are refused (-32600): what policy reads is what the backend reads. `__proto__` is inert. Sidecar and replica each scan; neither trusts the other's reading.",
   },
   'AGG-1': {
     text: 'The mesh claims tools, prompts, resources (listChanged, subscribe), completions and logging always and serves them itself, so that a late backend can still add to a legacy session; an item whose backend cannot do it gets an honest error; instructions come from configuration and the backends present; serverInfo is ours.',
@@ -218,7 +218,6 @@ export const PROTOCOL = {
   'AGG-15': {
     era: 'legacy',
     text: 'Tasks (2025-11-25): ids map to their backend and are bound to the principal.',
-    deferred: 'tasks are not carried yet',
   },
   'AGG-16': {
     text: 'URL elicitation reaches the initiating client only, URL untouched; third-party tokens never travel to the client.',

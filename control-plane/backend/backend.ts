@@ -10,13 +10,20 @@ export interface BackendHint {
   readonly initializeResult: string;
 }
 
+export interface CapabilityParts {
+  readonly listChanged?: boolean;
+  readonly subscribe?: boolean;
+  /** Of `tasks`: they can be listed. */
+  readonly list?: object;
+  /** Of `tasks`: what can run as one. */
+  readonly requests?: { readonly tools?: { readonly call?: object } };
+}
+
 /** The part of a backend's InitializeResult that routing needs. */
 export interface BackendFacts {
   readonly protocolVersion: string;
-  /** The capabilities that the mesh serves, with their `listChanged` and `subscribe` flags. */
-  readonly capabilities: Readonly<
-    Record<string, { readonly listChanged?: boolean; readonly subscribe?: boolean }>
-  >;
+  /** The capabilities that the mesh serves, with the parts of them that it reads. */
+  readonly capabilities: Readonly<Record<string, CapabilityParts>>;
   readonly instructions: string | undefined;
 }
 

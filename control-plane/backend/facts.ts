@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { isSupportedVersion } from '../../shared/protocol-versions.ts';
-import { type BackendFacts, BackendFault } from './backend.ts';
+import { type BackendFacts, BackendFault, type CapabilityParts } from './backend.ts';
 
-const SERVED = ['tools', 'resources', 'prompts', 'completions', 'logging'];
+const SERVED = ['tools', 'resources', 'prompts', 'completions', 'logging', 'tasks'];
 
 /** Reads what routing needs from a raw InitializeResult. Throws BackendFault `protocol` when it is none, or of a revision we do not speak. */
 export function readFacts(initializeResult: string): BackendFacts {
@@ -30,14 +30,17 @@ export function fingerprintOf(backend: string, sessionId: string | undefined): s
 }
 
 function readCapabilities(value: unknown): BackendFacts['capabilities'] {
-  const capabilities: Record<string, { listChanged?: boolean; subscribe?: boolean }> = Object.create(null);
+  const capabilities: Record<string, CapabilityParts> = Object.create(null);
   const claimed = asObject(value) ?? {};
   for (const name of SERVED.filter((each) => Object.hasOwn(claimed, each))) {
     const flags = claimed[name];
-    const { listChanged, subscribe } = asObject(flags) ?? {};
+    const { listChanged, subscribe, list, requests } = asObject(flags) ?? {};
+    const call = asObject(asObject(asObject(requests)?.['tools'])?.['call']);
     capabilities[name] = {
       ...(typeof listChanged === 'boolean' ? { listChanged } : {}),
       ...(typeof subscribe === 'boolean' ? { subscribe } : {}),
+      ...(asObject(list) === undefined ? {} : { list: {} }),
+      ...(call === undefined ? {} : { requests: { tools: { call: {} } } }),
     };
   }
   return capabilities;

@@ -48,6 +48,9 @@ const READS: ReadonlySet<string> = new Set([
   'resources/read',
   'prompts/get',
   'completion/complete',
+  'tasks/list',
+  'tasks/get',
+  'tasks/result',
 ]);
 
 export function isRead(method: string): boolean {
@@ -113,7 +116,8 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
       pieces: plan.build(id),
       method,
       credential,
-      timeoutMs: requestMs,
+      // It waits for the end of a task, however long that takes (MCP 2025-11-25, Tasks: Result Retrieval).
+      timeoutMs: method === 'tasks/result' ? humanPacedMs : requestMs,
       maxTimeoutMs: humanPacedMs,
       signal,
       onMessage: (message) => onMessage(backend, message),

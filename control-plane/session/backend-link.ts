@@ -107,6 +107,11 @@ export class BackendLink {
     return this.#options.strategy.unattended?.();
   }
 
+  /** All callers are the same to this backend: it gets no credential of the caller's own. */
+  get sharesCredential(): boolean {
+    return this.#options.strategy.unattended !== undefined;
+  }
+
   /** Unique in the backend session, and in this process: sessions may share a child. */
   nextRequestId(): number {
     requests = (requests + 1) % REQUEST_IDS_PER_OWNER;

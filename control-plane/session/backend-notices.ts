@@ -18,6 +18,7 @@ import { withoutReserved } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionObserver } from './session-observer.ts';
+import { namingOf, TaskNotices } from './task-notices.ts';
 
 export interface NoticeOptions {
   readonly serverRequests: ServerRequests;
@@ -53,6 +54,7 @@ const CHANGES: Readonly<Record<string, readonly ListKind[]>> = {
 /** What backends say between answers: to the client on the stream that it belongs to, and on no other. */
 export class BackendNotices {
   readonly #options: NoticeOptions;
+  readonly #tasks = new TaskNotices();
 
   constructor(options: NoticeOptions) {
     this.#options = options;
@@ -92,18 +94,25 @@ export class BackendNotices {
   }
 
   /** Under the client's own token, only while it waits for the answer. Progress that is none, or that nobody asked for, is dropped. */
-  #progress({ message }: Notice, call: RunningCall): void {
+  #progress(notice: Notice, call: RunningCall): void {
+    const { message } = notice;
     const { bytes, scanned } = message;
-    const { progressToken, params } = scanned;
+    const { progressToken } = scanned;
     const own =
       progressToken !== undefined && slice(bytes, progressToken).toString('latin1') === String(call.sent?.id);
-    const [progress] = params === undefined ? [] : peekFields(bytes, params, PROGRESS);
-    const value = progress === undefined ? Number.NaN : Number(slice(bytes, progress).toString('latin1'));
-    if (!own || call.progressToken === undefined || !call.progressed(value)) {
+    if (!own) {
+      // It may be a task's, whose own call is over.
+      this.#tell(call, this.#tasks.progress(notice, progressIn(message)));
+      return;
+    }
+    if (call.progressToken === undefined || !call.progressed(progressIn(message))) {
       this.#options.observer.dropped('message');
       return;
     }
-    const splices = [{ span: progressToken, bytes: call.progressToken }, ...withoutReserved(message)];
+    const splices = [
+      { span: progressToken, bytes: call.progressToken },
+      ...withoutReserved(message, namingOf(notice)),
+    ];
     call.stream.message(forward(message, { splices }));
   }
 
@@ -122,15 +131,22 @@ export class BackendNotices {
         this.#options.serverRequests.withdraw(session, link, message);
         return;
       case 'notifications/progress':
-        this.#options.observer.dropped('message');
+        this.#tell(reader, this.#tasks.progress(notice, progressIn(message)));
+        return;
+      case 'notifications/tasks/status':
+        this.#tell(reader, this.#tasks.status(notice));
         return;
       case 'notifications/resources/updated':
         this.#updated(notice, reader);
         return;
       default:
-        if (reader?.stream.message(forward(message, { splices: withoutReserved(message) })) !== true) {
-          this.#options.observer.dropped('message');
-        }
+        this.#tell(reader, forward(message, { splices: withoutReserved(message, namingOf(notice)) }));
+    }
+  }
+
+  #tell(reader: Reader | undefined, pieces: readonly Uint8Array[] | undefined): void {
+    if (pieces === undefined || reader?.stream.message(pieces) !== true) {
+      this.#options.observer.dropped('message');
     }
   }
 
@@ -147,6 +163,12 @@ export class BackendNotices {
     const renamed = visible === original ? [] : [{ span: uri, bytes: encodeString(visible) }];
     reader.stream.message(forward(message, { splices: [...renamed, ...withoutReserved(message)] }));
   }
+}
+
+/** NaN where there is none. */
+function progressIn({ bytes, scanned: { params } }: Message): number {
+  const [progress] = params === undefined ? [] : peekFields(bytes, params, PROGRESS);
+  return progress === undefined ? Number.NaN : Number(slice(bytes, progress).toString('latin1'));
 }
 
 /** A stdio child does not say which call its request belongs to; the one it got last is the likeliest. */

@@ -2,6 +2,7 @@ import { forward } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { BackendLink } from './backend-link.ts';
+import { clientTaskHolder } from './client-tasks.ts';
 import type { LiveSession } from './live-session.ts';
 import { withoutReserved } from './reserved-meta.ts';
 import type { ServerRequests } from './server-requests.ts';
@@ -29,6 +30,9 @@ export class ClientNotifications {
       case 'notifications/progress':
         if (!this.#serverRequests.progress(session, caller, message)) this.#observer.dropped('message');
         return;
+      case 'notifications/tasks/status':
+        this.#taskStatus(session, caller, message);
+        return;
       default:
         this.#announce(session, caller, message);
     }
@@ -45,6 +49,20 @@ export class ClientNotifications {
     }
     const { reason } = JSON.parse(slice(bytes, params).toString('utf8')) as { reason?: unknown };
     call.cancel(typeof reason === 'string' ? reason : undefined);
+  }
+
+  /** Of a task that the client holds: to the backend that asked for it. */
+  #taskStatus(session: LiveSession, caller: Caller, message: Message): void {
+    const { taskId: span } = message.scanned;
+    const told = span === undefined ? undefined : clientTaskHolder(session, message);
+    if (span === undefined || told === undefined) {
+      this.#observer.dropped('message');
+      return;
+    }
+    const splices = [{ span, bytes: told.name }, ...withoutReserved(message)];
+    void tell(told.link, caller, forward(message, { splices })).catch(() =>
+      this.#observer.dropped('message'),
+    );
   }
 
   /** What concerns all backends (roots have changed), or the only one there is. */

@@ -11,22 +11,28 @@ import {
 } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
+import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
 import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
 import { withVisibleUris } from '../virtual-server/result-uris.ts';
+import { type TaskPlace, taskIdIn } from '../virtual-server/task-results.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
 import { RESTARTED_META } from './backend-outages.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
+import { noteTask } from './known-tasks.ts';
 import type { LiveSession } from './live-session.ts';
+import { namesForBackend, namesForClient, type TaskNaming } from './related-tasks.ts';
 import { withoutReserved, withoutReservedInResult } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
 import { MAX_SUBSCRIPTION_CHARS } from './session-record.ts';
+import { nameFor } from './task-names.ts';
+import { type Answered, isTaskMethod, type Target, TaskRequests } from './task-requests.ts';
 
 /** One request of a client on its way through a session. */
 export interface Turn {
@@ -73,9 +79,15 @@ const ROUTED: Readonly<Record<string, RouteKind>> = {
 /** Requests of a client: answered by the mesh itself, from the merged lists, or by the one backend that owns what they name. */
 export class ClientRequests {
   readonly #options: RequestOptions;
+  readonly #tasks: TaskRequests;
 
   constructor(options: RequestOptions) {
     this.#options = options;
+    this.#tasks = new TaskRequests({
+      calls: options.calls,
+      call: (turn, call, target) => this.#call(turn, call, target),
+      relay: async (turn, call, answered) => this.#relay(turn, call, answered),
+    });
   }
 
   /** Runs a request to its one answer. Never throws and never rejects. */
@@ -104,6 +116,7 @@ export class ClientRequests {
     if (list !== undefined) return this.#list(turn, call, list);
     const routed = ROUTED[call.method];
     if (routed !== undefined) return this.#routed(turn, call, routed);
+    if (isTaskMethod(call.method)) return this.#tasks.answer(turn, call);
     switch (call.method) {
       case 'ping':
         return response(call.id, EMPTY);
@@ -141,9 +154,21 @@ export class ClientRequests {
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${kind}.`);
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
     if (call.method === 'resources/subscribe') requireRoom(session, visible);
-    const answer = await this.#call(turn, call, route.backend, splices);
+    const { backend } = route;
+    if (createsTask(turn)) return this.#create(turn, call, { backend, splices });
+    const answer = await this.#call(turn, call, { backend, splices });
     if (answer.scanned.error === undefined) this.#noteSubscription(turn, visible);
-    return this.#relay(turn, call, route.backend, answer);
+    return this.#relay(turn, call, { backend, answer });
+  }
+
+  /** A call that is to run as a task: its answer names the task. */
+  async #create(turn: Turn, call: RunningCall, target: Target): Promise<readonly Uint8Array[]> {
+    await this.#tasks.require(turn, target.backend);
+    const answer = await this.#call(turn, call, target);
+    const { result } = answer.scanned;
+    const task = result === undefined ? undefined : taskIdIn(slice(answer.bytes, result), 'created');
+    if (task !== undefined) await noteTask(turn.session, target.backend, task.taskId);
+    return this.#relay(turn, call, { backend: target.backend, answer, place: 'created' });
   }
 
   #noteSubscription({ session, caller, message: { scanned } }: Turn, uri: string): void {
@@ -159,14 +184,13 @@ export class ClientRequests {
   #relay(
     { session, caller }: Turn,
     call: RunningCall,
-    backend: string,
-    answer: Message,
+    { backend, answer, place, naming = namesFor(session, call, backend) }: Answered,
   ): readonly Uint8Array[] {
     const { result, error } = answer.scanned;
     if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
     let bytes = result === undefined ? EMPTY : slice(answer.bytes, result);
-    const reserved = withoutReservedInResult(bytes);
-    if (reserved.length > 0) bytes = Buffer.concat(splice(bytes, { start: 0, end: bytes.length }, reserved));
+    const changes = [...withoutReservedInResult(bytes, naming), ...taskRenamed(bytes, place, naming)];
+    if (changes.length > 0) bytes = Buffer.concat(splice(bytes, { start: 0, end: bytes.length }, changes));
     if (session.links.get(backend)?.takeStateLoss() === true) {
       bytes = Buffer.concat(resultWithMeta(bytes, RESTARTED_META, TRUE));
     }
@@ -190,7 +214,7 @@ export class ClientRequests {
       return response(call.id, Buffer.from('{"completion":{"values":[]}}'));
     }
     const splices = [{ span: target.span, bytes: encodeString(route.original) }];
-    const answer = await this.#call(turn, call, route.backend, splices);
+    const answer = await this.#call(turn, call, { backend: route.backend, splices });
     const { result, error } = answer.scanned;
     if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
     return response(call.id, result === undefined ? EMPTY : capCompletion(slice(answer.bytes, result)));
@@ -227,11 +251,11 @@ export class ClientRequests {
     if (session.body.desired.length !== 1 || only === undefined) {
       throw new MeshError('method_not_found', 'Method not found');
     }
-    const answer = await this.#call(turn, call, only, []);
-    return this.#relay(turn, call, only, answer);
+    const answer = await this.#call(turn, call, { backend: only, splices: [] });
+    return this.#relay(turn, call, { backend: only, answer });
   }
 
-  #call(turn: Turn, call: RunningCall, backend: string, splices: readonly Splice[]): Promise<Message> {
+  #call(turn: Turn, call: RunningCall, { backend, splices, check }: Target): Promise<Message> {
     const { session, caller, message, trace } = turn;
     const link = session.links.get(backend);
     if (link === undefined) {
@@ -246,10 +270,14 @@ export class ClientRequests {
       method: call.method,
       signal: NEVER,
       trace,
-      refuseStateLoss: this.#options.onStateLoss(backend) === 'error',
+      // What a task needs of the backend's state is checked by its id.
+      refuseStateLoss: check === undefined && this.#options.onStateLoss(backend) === 'error',
       build: (id) =>
-        forward(message, { id: rawNumber(id), splices: [...withToken(message, id), ...splices] }),
-      onSend: (sent) => call.sending(sent),
+        forward(message, { id: rawNumber(id), splices: [...passedOn(turn, call, backend), ...splices] }),
+      onSend: (sent) => {
+        check?.(sent.backend);
+        call.sending(sent);
+      },
       onMessage: (from, received) =>
         this.#options.notices.onCall({ session, link, backend: from, message: received }, call),
       onPolling: (retryMs) => call.stream.poll(retryMs),
@@ -265,7 +293,11 @@ export class ClientRequests {
       method: message.scanned.method ?? '',
       signal: NEVER,
       trace,
-      build: (id) => forward(message, { id: rawNumber(id), splices: withToken(message, id) }),
+      build: (id) =>
+        forward(message, {
+          id: rawNumber(id),
+          splices: [...withToken(message, rawNumber(id)), ...withoutReserved(message)],
+        }),
       onMessage: (from: BackendSession, received: Message) =>
         this.#options.notices.unsolicited({ session, link, backend: from, message: received }),
     });
@@ -278,11 +310,46 @@ function rawNumber(id: number): Buffer {
   return Buffer.from(String(id), 'latin1');
 }
 
-/** Progress comes back under the id that the call has at the backend, so the token is that id. */
-function withToken(message: Message, id: number): readonly Splice[] {
-  const { progressToken: span } = message.scanned;
-  const reserved = withoutReserved(message);
-  return span === undefined ? reserved : [...reserved, { span, bytes: rawNumber(id) }];
+/** Whether the call asks to run as a task (MCP 2025-11-25, Tasks). */
+function createsTask({ session, message: { scanned } }: Turn): boolean {
+  const asks = scanned.method === 'tools/call' && scanned.task !== undefined;
+  return asks && hasTasks(session.body.protocolVersion);
+}
+
+/**
+ * What changes in the params of every request for a backend. Progress comes back under
+ * the id that the call has there, so the token is that id; a task outlives its call, so
+ * its token says itself what the client called it.
+ */
+function passedOn(turn: Turn, call: RunningCall, backend: string): readonly Splice[] {
+  const { session, message } = turn;
+  const { sent } = call;
+  if (sent === undefined) throw new Error('a request is built when it is sent');
+  const party = { session, backend, at: sent.backend };
+  const token =
+    createsTask(turn) && call.progressToken !== undefined
+      ? encodeString(nameFor('progress for the client', party, call.progressToken))
+      : rawNumber(sent.id);
+  return [...withToken(message, token), ...withoutReserved(message, namesForBackend(party))];
+}
+
+function withToken({ scanned: { progressToken: span } }: Message, token: Uint8Array): readonly Splice[] {
+  return span === undefined ? [] : [{ span, bytes: token }];
+}
+
+/** The tasks in an answer of a backend, as the client knows them. */
+function namesFor(session: LiveSession, { sent }: RunningCall, backend: string): TaskNaming | undefined {
+  return sent === undefined ? undefined : namesForClient({ session, backend, at: sent.backend });
+}
+
+function taskRenamed(
+  result: Buffer,
+  place: TaskPlace | undefined,
+  naming: TaskNaming | undefined,
+): readonly Splice[] {
+  const task = place === undefined ? undefined : taskIdIn(result, place);
+  const name = task === undefined ? undefined : naming?.(task.taskId);
+  return task === undefined || name === undefined ? [] : [{ span: task.span, bytes: name }];
 }
 
 /** A session keeps only so many subscriptions for whoever restores it. */

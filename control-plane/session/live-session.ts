@@ -15,7 +15,7 @@ import {
 import { BackendLink, type LinkEnd, REQUEST_IDS_PER_OWNER, type ReachableBackend } from './backend-link.ts';
 import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
-import type { RecordCrypto } from './record-crypto.ts';
+import type { RecordCrypto, SessionPurpose } from './record-crypto.ts';
 import type { SessionId } from './session-id.ts';
 import { fitting, type SessionBody, type SessionSummary } from './session-record.ts';
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
@@ -179,7 +179,7 @@ export class LiveSession {
   }
 
   /** The session's keys for a purpose, the sealing one first. */
-  sessionKeys(purpose: 'requests' | 'events'): readonly Uint8Array[] {
+  sessionKeys(purpose: SessionPurpose): readonly Uint8Array[] {
     const { crypto } = this.#env;
     return crypto.keyIds.flatMap((keyId) => crypto.sessionKey(this.id.secret, purpose, keyId) ?? []);
   }

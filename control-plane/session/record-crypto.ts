@@ -1,10 +1,13 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 
 /** Server keys of 32 bytes, newest first: the first one writes, all of them read. */
 export interface ServerKey {
   readonly id: string;
   readonly key: Uint8Array;
 }
+
+/** What a session has keys for. */
+export type SessionPurpose = 'requests' | 'events' | 'tasks';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
@@ -57,7 +60,7 @@ export class RecordCrypto {
   }
 
   /** A session's own key for what its client or the store carries on its behalf. It outlives a rotation as long as its key id is listed. */
-  sessionKey(secret: Uint8Array, purpose: 'requests' | 'events', keyId = this.keyId): Uint8Array | undefined {
+  sessionKey(secret: Uint8Array, purpose: SessionPurpose, keyId = this.keyId): Uint8Array | undefined {
     return this.#keys.has(keyId) ? this.#derive(keyId, secret, purpose) : undefined;
   }
 
@@ -128,7 +131,25 @@ function readHeader(sealed: string): Header | undefined {
 
 /** Seals a small binary value: nonce, ciphertext, tag. For event data and request ids. */
 export function sealBytes(key: Uint8Array, plain: Uint8Array, context: string): Buffer {
-  const iv = randomBytes(IV_BYTES);
+  return sealWith(key, plain, { iv: randomBytes(IV_BYTES), context });
+}
+
+/**
+ * Seals a name: the same value has the same sealed form under one key and context, on
+ * every replica. The nonce is a keyed hash of what is sealed, as in RFC 5297, so that
+ * no two values share one. `openBytes` opens it.
+ */
+export function sealName(key: Uint8Array, plain: Uint8Array, context: string): Buffer {
+  const nonceKey = createHmac('sha256', key).update('outrigger nonce').digest();
+  const iv = createHmac('sha256', nonceKey).update(`${context}\0`).update(plain).digest();
+  return sealWith(key, plain, { iv: iv.subarray(0, IV_BYTES), context });
+}
+
+function sealWith(
+  key: Uint8Array,
+  plain: Uint8Array,
+  { iv, context }: { iv: Uint8Array; context: string },
+): Buffer {
   const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(context));
   return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }

@@ -1,9 +1,12 @@
 import type { BackendSession } from '../backend/backend.ts';
+import type { TaskPlace } from '../virtual-server/task-results.ts';
 import { openBytes, sealBytes } from './record-crypto.ts';
 
 const CONTEXT = 'server request';
 /** Longer ids of a backend do not fit into ours; its request is refused. */
 const LONGEST = 96;
+const MARKS = { created: 'c', state: 's', none: '-' } as const;
+const PLACES = ['created', 'state'] as const;
 
 export interface RequestOrigin {
   readonly backend: string;
@@ -11,6 +14,8 @@ export interface RequestOrigin {
   readonly id: Buffer;
   /** Under which epoch of the session it was passed on. */
   readonly epoch: number;
+  /** Where the answer speaks of a task of the client; absent where it does not. */
+  readonly place?: TaskPlace | undefined;
 }
 
 /**
@@ -22,10 +27,11 @@ export interface RequestOrigin {
 export function sealRequestId(
   key: Uint8Array,
   session: BackendSession,
-  { backend, epoch, id }: RequestOrigin,
+  { backend, epoch, id, place }: RequestOrigin,
 ): string | undefined {
   if (id.length > LONGEST) return undefined;
-  const plain = Buffer.concat([Buffer.from(`${session.fingerprint.slice(0, 16)} ${backend} ${epoch} `), id]);
+  const head = [session.fingerprint.slice(0, 16), backend, epoch, MARKS[place ?? 'none'], ''].join(' ');
+  const plain = Buffer.concat([Buffer.from(head), id]);
   return sealBytes(key, plain, CONTEXT).toString('base64url');
 }
 
@@ -40,12 +46,13 @@ export function openRequestId(keys: readonly Uint8Array[], text: string): Opened
   for (const key of keys) {
     const plain = openBytes(key, sealed, CONTEXT);
     if (plain === undefined) continue;
-    const [fingerprint = '', backend = '', epoch = ''] = plain.toString('latin1').split(' ', 3);
-    const id = plain.subarray(fingerprint.length + backend.length + epoch.length + 3);
+    const [fingerprint = '', backend = '', epoch = '', mark = ''] = plain.toString('latin1').split(' ', 4);
+    const id = plain.subarray(fingerprint.length + backend.length + epoch.length + mark.length + 4);
     return {
       backend,
       id,
       epoch: Number(epoch),
+      place: PLACES.find((place) => MARKS[place] === mark),
       isFrom: (session) => session.fingerprint.slice(0, 16) === fingerprint,
     };
   }

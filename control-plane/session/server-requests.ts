@@ -12,21 +12,30 @@ import { decodeString } from '../../shared/json-rpc/scan.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import type { CredentialHeaders } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { TaskPlace } from '../virtual-server/task-results.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { ClientStream } from './client-stream.ts';
+import { clientTaskOf, openTaskProgress, resultForBackend, taskProgressToken } from './client-tasks.ts';
 import type { LiveSession } from './live-session.ts';
 import { openRequestId, sealRequestId } from './request-ids.ts';
-import { withoutReserved } from './reserved-meta.ts';
+import { isTaskRelated, withoutReserved } from './reserved-meta.ts';
 import type { RunningCall } from './running-call.ts';
 import type { SessionObserver } from './session-observer.ts';
+import type { Party } from './task-names.ts';
+import { namingOf } from './task-notices.ts';
 
 /** The client capability without which a request of a backend goes to nobody. */
 const NEEDS: Readonly<Record<string, string>> = {
   'sampling/createMessage': 'sampling',
   'elicitation/create': 'elicitation',
   'roots/list': 'roots',
+  // Its list is not carried: it would name what other backends asked for.
+  'tasks/get': 'tasks',
+  'tasks/result': 'tasks',
+  'tasks/cancel': 'tasks',
 };
 const METHOD_NOT_FOUND = -32601;
+const INVALID_PARAMS = -32602;
 const EMPTY_RESULT = Buffer.from('{}');
 /** Requests of backends that one client has to answer at a time. */
 const MOST_PENDING = 100;
@@ -86,7 +95,9 @@ export class ServerRequests {
       this.#reply(request, response(rawId, EMPTY_RESULT));
       return;
     }
-    const visible = this.#visibleId(request, rawId);
+    const party = { session, backend: link.name, at: request.backend };
+    const task = clientTaskOf(party, message);
+    const visible = this.#visibleId(request, rawId, task?.place);
     const need = NEEDS[method];
     if (need === undefined || visible === undefined || !hasCapability(session, need)) {
       this.#reply(
@@ -98,14 +109,18 @@ export class ServerRequests {
       );
       return;
     }
+    if (task === undefined) {
+      this.#reply(request, errorResponse(rawId, { code: INVALID_PARAMS, message: 'Unknown task.' }));
+      return;
+    }
     const { pending } = this.#of(session);
     for (const [known, each] of pending) if (each.call?.over === true) pending.delete(known);
-    const progress = this.#progress(message);
+    const progress = this.#progress(message, task.place === 'created' ? party : undefined);
     const token =
       progress === undefined ? [] : [{ span: progress.span, bytes: encodeString(progress.visible) }];
     const pieces = forward(message, {
       id: encodeString(visible),
-      splices: [...token, ...withoutReserved(message)],
+      splices: [...token, ...task.splices, ...withoutReserved(message, namingOf(request))],
     });
     if (stream === undefined || pending.size >= MOST_PENDING || !stream.message(pieces)) {
       this.#reply(
@@ -114,7 +129,9 @@ export class ServerRequests {
       );
       return;
     }
-    pending.set(visible, { link, rawId: rawId.toString('latin1'), call, stream, progress });
+    // A task goes on without the call on whose stream it asks.
+    const cause = isTaskRelated(message) ? undefined : call;
+    pending.set(visible, { link, rawId: rawId.toString('latin1'), call: cause, stream, progress });
   }
 
   /** Delivers the client's reply. What belongs to no open request of this session is dropped and counted. */
@@ -130,10 +147,11 @@ export class ServerRequests {
       this.#observer.dropped('response');
       return;
     }
+    const party = { session, backend: link.name, at: backend };
     const pieces =
-      result === undefined && error !== undefined
-        ? relayError(opened.id, slice(message.bytes, error))
-        : response(opened.id, result === undefined ? EMPTY_RESULT : slice(message.bytes, result));
+      result === undefined
+        ? relayError(opened.id, error === undefined ? EMPTY_RESULT : slice(message.bytes, error))
+        : response(opened.id, resultForBackend(party, slice(message.bytes, result), opened.place));
     void send(link, backend, caller, pieces).catch(() => this.#observer.dropped('reply'));
   }
 
@@ -163,7 +181,14 @@ export class ServerRequests {
       void notify(link, backend, caller, pieces).catch(() => this.#observer.dropped('message'));
       return true;
     }
-    return false;
+    const task = openTaskProgress(session, message);
+    const link = task === undefined ? undefined : session.links.get(task.backend);
+    const backend = link?.session;
+    if (task === undefined || link === undefined || backend === undefined || !task.isOf(backend))
+      return false;
+    const pieces = forward(message, { splices: [{ span: progressToken, bytes: task.value }] });
+    void notify(link, backend, caller, pieces).catch(() => this.#observer.dropped('message'));
+    return true;
   }
 
   /** The session left this replica. */
@@ -186,17 +211,24 @@ export class ServerRequests {
     return true;
   }
 
-  #visibleId({ session, backend, link }: ServerRequest, id: Buffer): string | undefined {
+  #visibleId(
+    { session, backend, link }: ServerRequest,
+    id: Buffer,
+    place: TaskPlace | undefined,
+  ): string | undefined {
     const [key] = session.sessionKeys('requests');
-    const origin = { backend: link.name, epoch: session.epoch, id };
+    const origin = { backend: link.name, epoch: session.epoch, id, place };
     return key === undefined ? undefined : sealRequestId(key, backend, origin);
   }
 
-  #progress(message: Message) {
+  /** `task` is whose task the request makes: its token says itself whose it is. */
+  #progress(message: Message, task: Party | undefined) {
     const { progressToken: span } = message.scanned;
     if (span === undefined) return undefined;
     this.#tokens += 1;
-    return { span, visible: `progress-${this.#tokens}`, original: Buffer.from(slice(message.bytes, span)) };
+    const original = Buffer.from(slice(message.bytes, span));
+    const visible = task === undefined ? `progress-${this.#tokens}` : taskProgressToken(task, original);
+    return { span, visible, original };
   }
 
   #reply(request: ServerRequest, pieces: readonly Uint8Array[]): void {

@@ -43,6 +43,8 @@ export interface SessionBody {
   /** Those of them that have had a backend session for this session: what it held is lost when it is made afresh. */
   readonly opened: readonly string[];
   readonly hints: Readonly<Record<string, BackendHint>>;
+  /** Tasks made in this session at backends to which all callers are the same, by `known-tasks`; the newest last. */
+  readonly tasks?: readonly string[] | undefined;
   /** Names the stored routing table that the client last saw. */
   readonly table?: string | undefined;
   /** The versions of the lists that the client was last given, or told of. */
@@ -83,6 +85,7 @@ function isBody(value: unknown): value is SessionBody {
     isStrings(value['subscriptions']) &&
     isOptionalString(value['logLevel']) &&
     isOptionalString(value['table']) &&
+    (value['tasks'] === undefined || isStrings(value['tasks'])) &&
     (value['served'] === undefined || isObject(value['served'])) &&
     isObject(value['hints']) &&
     Object.values(value['hints']).every(isHint)

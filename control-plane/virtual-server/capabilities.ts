@@ -4,7 +4,12 @@ import { type Span, slice } from '../../shared/json-rpc/message.ts';
 import { isObject, isString, peekFields, readFields } from '../../shared/json-rpc/object.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { type Fields, fields } from '../../shared/json-rpc/walker.ts';
-import { isSupportedVersion, NEWEST_VERSION, type ProtocolVersion } from '../../shared/protocol-versions.ts';
+import {
+  hasTasks,
+  isSupportedVersion,
+  NEWEST_VERSION,
+  type ProtocolVersion,
+} from '../../shared/protocol-versions.ts';
 
 /** The client's version where we speak it, else our newest; an unknown one is never echoed (MCP 2025-11-25, Lifecycle). */
 export function negotiateVersion(requested: string): ProtocolVersion {
@@ -38,6 +43,7 @@ export function initializeResult(options: InitializeResultOptions): Buffer {
       resources: { listChanged: true, subscribe: true },
       completions: {},
       logging: {},
+      ...(hasTasks(protocolVersion) ? { tasks: TASKS } : {}),
     },
     serverInfo: { name: 'outrigger', version: build },
     ...(instructions === '' ? {} : { instructions }),
@@ -57,14 +63,14 @@ export function cutCapabilities(params: Buffer): Buffer {
   if (version === undefined || !isString(params, version)) throw malformed();
   if (capabilities === undefined || !isObject(params, capabilities)) throw malformed();
   if (info === undefined || !isObject(params, info)) throw malformed();
+  const negotiated = negotiateVersion(decodeString(params, version));
   const kept = read(params, capabilities, CAPABILITIES).map((span, i) => {
     const name = CAPABILITIES.names[i] ?? '';
-    return span === undefined || !isObject(params, span)
-      ? undefined
-      : member(name, cut(params, span, CARRIED[name]));
+    if (span === undefined || (name === 'tasks' && !hasTasks(negotiated))) return undefined;
+    return cut(params, { name, span }, CARRIED[name] ?? []);
   });
   return Buffer.from(
-    `{"protocolVersion":"${negotiateVersion(decodeString(params, version))}",` +
+    `{"protocolVersion":"${negotiated}",` +
       `"capabilities":${object(kept)},"clientInfo":${slice(params, info)}}`,
   );
 }
@@ -72,14 +78,33 @@ export function cutCapabilities(params: Buffer): Buffer {
 /** In characters; the configured instructions count first. */
 const LONGEST_INSTRUCTIONS = 16_384;
 
-const PARAMS = fields(['protocolVersion', 'capabilities', 'clientInfo']);
-const CAPABILITIES = fields(['roots', 'sampling', 'elicitation']);
+/** Each backend says of its tools which of them run as tasks; a list of none is one too. */
+const TASKS = { list: {}, cancel: {}, requests: { tools: { call: {} } } };
 
-/** The parts of each capability whose messages the mesh carries. */
-const CARRIED: Readonly<Record<string, Fields>> = {
-  roots: fields(['listChanged']),
-  sampling: fields(['context', 'tools']),
-  elicitation: fields(['form', 'url']),
+const PARAMS = fields(['protocolVersion', 'capabilities', 'clientInfo']);
+const CAPABILITIES = fields(['roots', 'sampling', 'elicitation', 'tasks']);
+
+/** Parts of a capability by name: carried as they are, or the parts of theirs that are. */
+type Carried = readonly (string | readonly [name: string, parts: Carried])[];
+
+/**
+ * The parts of each capability whose messages the mesh carries. `tasks/list` is not: the
+ * client would show each backend what it does for the others.
+ */
+const CARRIED: Readonly<Record<string, Carried>> = {
+  roots: ['listChanged'],
+  sampling: ['context', 'tools'],
+  elicitation: ['form', 'url'],
+  tasks: [
+    'cancel',
+    [
+      'requests',
+      [
+        ['sampling', ['createMessage']],
+        ['elicitation', ['create']],
+      ],
+    ],
+  ],
 };
 
 function joinInstructions({ instructions, backends }: InitializeResultOptions): string {
@@ -90,14 +115,23 @@ function joinInstructions({ instructions, backends }: InitializeResultOptions): 
   return `${text.slice(0, LONGEST_INSTRUCTIONS - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
-function cut(params: Buffer, capability: Span, carried: Fields | undefined): string {
-  if (carried === undefined) return '{}';
-  const spans = peekFields(params, capability, carried);
-  return object(
-    spans.map((span, i) =>
-      span === undefined ? undefined : member(carried.names[i] ?? '', slice(params, span).toString()),
-    ),
-  );
+/** A capability, or a part of one, as a member of what backends are told; undefined where it is no object. */
+function cut(
+  params: Buffer,
+  { name, span }: { readonly name: string; readonly span: Span },
+  carried: Carried,
+): string | undefined {
+  if (!isObject(params, span)) return undefined;
+  const parts = carried.map((part) => (typeof part === 'string' ? ([part, undefined] as const) : part));
+  const spans = peekFields(params, span, fields(parts.map(([each]) => each)));
+  const kept = parts.map(([each, below], i) => {
+    const at = spans[i];
+    if (at === undefined) return undefined;
+    return below === undefined
+      ? member(each, slice(params, at).toString())
+      : cut(params, { name: each, span: at }, below);
+  });
+  return member(name, object(kept));
 }
 
 function member(name: string, raw: string): string {

@@ -32,6 +32,8 @@ export interface Scanned {
   readonly requestId: Span | undefined;
   readonly cursor: Span | undefined;
   readonly level: Span | undefined;
+  readonly task: Span | undefined;
+  readonly taskId: Span | undefined;
 }
 
 export interface Message {

@@ -10,10 +10,10 @@ const MAX_BATCH = 100;
 const MAX_ID_BYTES = 256;
 
 const META = fields(['progressToken'], { slot: 6 });
-const PARAMS = fields(['name', 'uri', 'ref', '_meta', 'progressToken', 'requestId', 'cursor', 'level'], {
-  slot: 7,
-  below: { _meta: META },
-});
+const PARAMS = fields(
+  ['name', 'uri', 'ref', '_meta', 'progressToken', 'requestId', 'cursor', 'level', 'task', 'taskId'],
+  { slot: 7, below: { _meta: META } },
+);
 const ENVELOPE = fields(['jsonrpc', 'id', 'method', 'params', 'result', 'error'], {
   below: { params: PARAMS },
 });
@@ -52,7 +52,7 @@ export interface ScanOptions {
  */
 export function scanMessage(bytes: Buffer, options: ScanOptions = {}): Scanned {
   const at: Findings = [
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   ];
   const walker = new Walker(bytes, at);
   walker.checkEncoding();
@@ -132,6 +132,8 @@ function assemble(bytes: Buffer, at: Findings): Scanned {
     requestId: found(at, 12),
     cursor: found(at, 13),
     level: found(at, 14),
+    task: found(at, 15),
+    taskId: found(at, 16),
   };
 }
 

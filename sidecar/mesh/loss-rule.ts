@@ -33,6 +33,8 @@ const READS: ReadonlySet<string> = new Set([
   'completion/complete',
   'tasks/list',
   'tasks/get',
+  // It waits for a task that runs in any case; asking again waits on.
+  'tasks/result',
 ]);
 
 export function lossRule(lost: LostExchange): LossVerdict {

@@ -55,6 +55,7 @@ import {
 } from './recording-backend/record.ts';
 import { defaultScript, type Reaction, type Script } from './recording-backend/script.ts';
 import { Stream } from './recording-backend/streams.ts';
+import { Tasks } from './recording-backend/tasks.ts';
 
 export { SpawnedRecordingBackend } from './recording-backend/control.ts';
 export type { RecordedSession } from './recording-backend/record.ts';
@@ -78,6 +79,8 @@ interface Session {
 }
 
 export class RecordingBackend implements AsyncDisposable {
+  /** Of calls that asked to run as one, where its capabilities have `tasks`. They outlive its sessions. */
+  readonly tasks = new Tasks();
   readonly url: string;
   readonly port: number;
   readonly #script: Script;
@@ -314,6 +317,7 @@ export class RecordingBackend implements AsyncDisposable {
     const around: Surroundings = {
       script: this.#script,
       counters: this.#live.get(sessionId ?? '')?.counters ?? this.#counters,
+      tasks: this.tasks,
       executed: (tool, args) => {
         this.#executions.push({ tool, arguments: args, authorization, sessionId });
         if (runThenReset) call.reset();

@@ -28,6 +28,7 @@ describe('the loss rule', () => {
     'completion/complete',
     'tasks/list',
     'tasks/get',
+    'tasks/result',
   ];
   for (const method of READS) {
     it(verifies('RST-11')(`${method} is sent again`), () => {
@@ -40,7 +41,6 @@ describe('the loss rule', () => {
     'logging/setLevel',
     'resources/subscribe',
     'tasks/cancel',
-    'tasks/result',
     'vendor/unknown',
     'tools/call',
   ];

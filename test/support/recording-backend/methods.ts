@@ -2,12 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from './call.ts';
 import type { JsonRpc } from './record.ts';
 import type { Script, ToolBehaviour } from './script.ts';
+import type { Tasks } from './tasks.ts';
 
 /** What answering a method needs of the backend around it. */
 export interface Surroundings {
   readonly script: Script;
   /** State of the session; gone with it. */
   readonly counters: Map<string, number>;
+  readonly tasks: Tasks;
   executed(tool: string, args: unknown): void;
   /** Sends a request to the client on the call's stream; resolves with its response. */
   ask(call: Call, request: JsonRpc): Promise<JsonRpc>;
@@ -42,7 +44,17 @@ export async function answer(call: Call, around: Surroundings): Promise<void> {
     case 'completion/complete':
       return call.result({ completion: { values: [script.name], total: 1, hasMore: false } });
     case 'tools/call':
+      if (script.capabilities['tasks'] !== undefined && params['task'] !== undefined)
+        return around.tasks.create(call);
       return callTool(call, around);
+    case 'tasks/get':
+      return around.tasks.get(call);
+    case 'tasks/result':
+      return around.tasks.result(call);
+    case 'tasks/cancel':
+      return around.tasks.cancel(call);
+    case 'tasks/list':
+      return around.tasks.list(call, script.pageSize);
     default:
       return call.error(-32601, 'Method not found');
   }
