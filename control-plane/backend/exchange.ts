@@ -175,6 +175,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
       this.#mode = 'events';
       const maxEventBytes = this.#limits.messageBytes;
       this.#events = new SseParser({ maxEventBytes, onEvent: (event) => this.#take(event) });
+      // A stream may last for hours: it must not keep the bytes that its head came in.
+      if (this.#controller !== undefined) this.#controller.rawHeaders = null;
     } else if (status !== 200 || headers['content-length'] === '0') this.#mode = 'accepted';
     else {
       return this.#fail(

@@ -52,7 +52,7 @@ export class HttpLink {
     this.#listenLimits = { ...options.limits, totalBytes: Number.POSITIVE_INFINITY };
   }
 
-  /** The headers of all POSTs of a session, to be made once. */
+  /** The headers of all POSTs of a session. */
   postHeaders(session: SessionHeaders): readonly string[] {
     return ['content-type', 'application/json', 'accept', ACCEPT_BOTH, ...common(session)];
   }

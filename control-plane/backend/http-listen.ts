@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '../../shared/json-rpc/message.ts';
+import type { CredentialHeaders } from '../credentials/strategy.ts';
 import { BackendFault, type ListenOptions } from './backend.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
 import { faultOfStatus, type Refusal } from './faults.ts';
@@ -16,90 +16,86 @@ export interface ListenPlace {
 export interface ListenPort {
   readonly place: ListenPlace;
   /** Opens the GET. Throws BackendFault `busy`. */
-  open(sink: ExchangeSink, lastEventId: string | undefined): Exchange;
-  message(message: Message): void;
+  openListening(sink: ExchangeSink, lastEventId: string | undefined, credential: CredentialHeaders): Exchange;
+  pushed(message: Message): void;
   dropped(): void;
   /** Whether the backend no longer knows the session. */
-  confirmLost(): Promise<boolean>;
+  isLost(credential: CredentialHeaders): Promise<boolean>;
+  /** The listening is over. */
+  unheard(listener: StreamListener): void;
 }
 
 const FIRST_BACKOFF_MS = 500;
 const LONGEST_BACKOFF_MS = 30_000;
 
 /**
- * Keeps a listening stream until the signal: goes on after the last event where
- * the backend numbers them, says `onGap` where it does not, and waits longer after
- * each failure, at random, so that many sessions do not come back at once.
+ * Keeps a listening stream until the signal, or `stop`: goes on after the last
+ * event where the backend numbers them, says `onGap` where it does not, and waits
+ * longer after each failure, at random, so that many sessions do not come back at
+ * once. A replica has thousands of these, almost always at rest: at rest each is
+ * this object and one promise.
  */
-export async function listen(port: ListenPort, options: ListenOptions): Promise<'closed' | 'unsupported'> {
-  const { signal } = options;
-  for (let failures = 0; !signal.aborted; ) {
-    const connection = new Connection(port, options);
-    const outcome = await connection.over;
-    if (connection.wasOpen) options.onState(false);
-    if (signal.aborted || outcome === undefined) break;
-    if (!connection.wasOpen) {
-      const verdict = await judge(port, outcome);
-      if (verdict === 'unsupported') return verdict;
-    }
-    failures = connection.fruitful ? 0 : failures + 1;
-    await pause(connection.waitMs(failures, outcome), signal);
-  }
-  return 'closed';
-}
-
-/** How long to wait after so many failures: a random part, from 0 to 1, of a time that doubles with each. */
-export function backoffMs(failures: number, random: number): number {
-  return random * Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 16), LONGEST_BACKOFF_MS);
-}
-
-/** One GET and its stream. */
-class Connection implements ExchangeSink {
-  /** How it ended; undefined when the signal ended it. */
-  readonly over: Promise<Outcome | undefined>;
-  wasOpen = false;
-  /** Something came on it: the next attempt need not wait long. */
-  fruitful = false;
+export class StreamListener implements ExchangeSink {
   readonly #port: ListenPort;
   readonly #options: ListenOptions;
-  readonly #resumed: boolean;
+  #resolve: (how: 'closed' | 'unsupported') => void = () => {};
+  #reject: (fault: unknown) => void = () => {};
+  #over = false;
+  #exchange: Exchange | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #failures = 0;
+  /** Of the present attempt: its stream opened; something came on it, so that the next need not wait long. */
+  #open = false;
+  #fruitful = false;
   #retryMs: number | undefined;
-  #resolve!: (outcome: Outcome | undefined) => void;
 
   constructor(port: ListenPort, options: ListenOptions) {
     this.#port = port;
     this.#options = options;
-    const { lastEventId } = port.place;
-    this.#resumed = lastEventId !== undefined;
-    this.over = new Promise((resolve) => {
+  }
+
+  /** Resolves when it is over. Rejects with BackendFault where the backend spoke of the session or of the caller, or too many streams are open. */
+  start(): Promise<'closed' | 'unsupported'> {
+    const { signal } = this.#options;
+    return new Promise((resolve, reject) => {
       this.#resolve = resolve;
+      this.#reject = reject;
+      signal.addEventListener('abort', this, { once: true });
+      if (signal.aborted) this.stop();
+      else this.#connect();
     });
-    const exchange = port.open(this, lastEventId);
-    const onAbort = () => {
-      exchange.abort();
-      this.#resolve(undefined);
-    };
-    options.signal.addEventListener('abort', onAbort, { once: true });
-    void this.over.then(() => options.signal.removeEventListener('abort', onAbort));
+  }
+
+  /** The signal. */
+  handleEvent(): void {
+    this.stop();
+  }
+
+  stop(): void {
+    const exchange = this.#exchange;
+    if (!this.#leave()) return;
+    exchange?.abort();
+    if (this.#open) this.#options.onState(false);
+    this.#resolve('closed');
   }
 
   opened(_: unknown, as: 'json' | 'events'): void {
-    if (as === 'json') return;
+    if (as === 'json' || this.#over) return;
     const { place } = this.#port;
-    this.wasOpen = true;
+    this.#open = true;
     this.#options.onState(true);
-    if (place.missed && !this.#resumed) this.#options.onGap();
+    if (place.missed && place.lastEventId === undefined) this.#options.onGap();
     place.missed = true;
   }
 
   message(message: Message): void {
-    this.fruitful = true;
+    this.#fruitful = true;
     if (message.scanned.kind === 'response') this.#port.dropped();
-    else this.#port.message(message);
+    else this.#port.pushed(message);
   }
 
   eventId(id: string): void {
-    this.fruitful = true;
+    this.#fruitful = true;
     this.#port.place.lastEventId = id === '' ? undefined : id;
   }
 
@@ -112,25 +108,77 @@ class Connection implements ExchangeSink {
   }
 
   ended(outcome: Outcome): void {
-    this.#resolve(outcome);
+    if (this.#over) return;
+    this.#exchange = undefined;
+    if (this.#open) {
+      this.#options.onState(false);
+      this.#again(outcome);
+      return;
+    }
+    judge(this.#port, outcome, this.#options.credential).then(
+      (verdict) => {
+        if (verdict === 'again') this.#again(outcome);
+        else if (this.#leave()) this.#resolve(verdict);
+      },
+      (fault) => this.#fail(fault),
+    );
   }
 
-  waitMs(failures: number, outcome: Outcome): number {
+  #connect(): void {
+    const { credential } = this.#options;
+    this.#open = false;
+    this.#fruitful = false;
+    this.#retryMs = undefined;
+    try {
+      this.#exchange = this.#port.openListening(this, this.#port.place.lastEventId, credential);
+    } catch (fault) {
+      this.#fail(fault);
+    }
+  }
+
+  #again(outcome: Outcome): void {
+    if (this.#over) return;
+    this.#failures = this.#fruitful ? 0 : this.#failures + 1;
     const asked =
       outcome.kind === 'refused' ? faultOfStatus(outcome.refusal, true).retryAfterMs : this.#retryMs;
-    return Math.max(asked ?? 0, backoffMs(failures, Math.random()));
+    const waitMs = Math.max(asked ?? 0, backoffMs(this.#failures, Math.random()));
+    this.#pause = setTimeout(() => this.#connect(), waitMs).unref();
+  }
+
+  #fail(fault: unknown): void {
+    if (this.#leave()) this.#reject(fault);
+  }
+
+  /** False: it was over. */
+  #leave(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#exchange = undefined;
+    clearTimeout(this.#pause);
+    this.#options.signal.removeEventListener('abort', this);
+    this.#port.unheard(this);
+    return true;
   }
 }
 
+/** How long to wait after so many failures: a random part, from 0 to 1, of a time that doubles with each. */
+export function backoffMs(failures: number, random: number): number {
+  return random * Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 16), LONGEST_BACKOFF_MS);
+}
+
 /** Whether a GET that opened no stream is worth another try. Throws BackendFault when it speaks of the session or the caller. */
-async function judge(port: ListenPort, outcome: Outcome): Promise<'again' | 'unsupported'> {
+async function judge(
+  port: ListenPort,
+  outcome: Outcome,
+  credential: CredentialHeaders,
+): Promise<'again' | 'unsupported'> {
   if (outcome.kind === 'failed') return outcome.fault.kind === 'protocol' ? 'unsupported' : 'again';
   if (outcome.kind !== 'refused') return 'unsupported';
   const { refusal } = outcome;
   if (isTransient(refusal)) return 'again';
   if (refusal.status === 401 || refusal.status === 403) throw faultOfStatus(refusal, true);
   if (refusal.status === 400 || refusal.status === 404) {
-    if (await port.confirmLost()) {
+    if (await port.isLost(credential)) {
       throw new BackendFault('session_lost', 'The backend does not know the session.', {
         status: refusal.status,
         executed: 'no',
@@ -147,8 +195,4 @@ async function judge(port: ListenPort, outcome: Outcome): Promise<'again' | 'uns
 
 function isTransient({ status }: Refusal): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
 }

@@ -16,7 +16,7 @@ import { fingerprintOf } from './facts.ts';
 import { faultOfStatus, type Refusal, unsendable } from './faults.ts';
 import { type CallPort, HttpCall } from './http-call.ts';
 import type { HttpLink } from './http-link.ts';
-import { type ListenPlace, listen } from './http-listen.ts';
+import { type ListenPlace, type ListenPort, StreamListener } from './http-listen.ts';
 import { cancelled, join } from './messages.ts';
 import { SessionCheck } from './session-check.ts';
 
@@ -33,19 +33,18 @@ const DELIVER_MS = 10_000;
 const DELETE_MS = 2_000;
 
 /** One session of a Streamable HTTP backend. */
-export class HttpSession implements BackendSession, CallPort {
+export class HttpSession implements BackendSession, CallPort, ListenPort {
   readonly deadlines: Deadlines;
   readonly facts: BackendFacts;
   readonly hint: BackendHint;
   readonly fingerprint: string;
   readonly #link: HttpLink;
   readonly #events: BackendEvents;
-  readonly #post: readonly string[];
-  readonly #get: readonly string[];
-  readonly #calls = new Map<number, HttpCall>();
-  readonly #listening = new AbortController();
-  readonly #place: ListenPlace;
-  readonly #check: SessionCheck;
+  readonly place: ListenPlace;
+  /** These are made when they are needed: most sessions are at rest most of the time. */
+  #calls: Map<number, HttpCall> | undefined;
+  #listeners: Set<StreamListener> | undefined;
+  #check: SessionCheck | undefined;
   #closed = false;
 
   constructor(options: HttpSessionOptions) {
@@ -56,10 +55,7 @@ export class HttpSession implements BackendSession, CallPort {
     this.fingerprint = fingerprintOf(link.backend, hint.sessionId);
     this.#link = link;
     this.#events = options.events;
-    this.#post = link.postHeaders(hint);
-    this.#get = link.getHeaders(hint);
-    this.#check = new SessionCheck((body, credential, timeoutMs) => this.#send(body, credential, timeoutMs));
-    this.#place = { lastEventId: undefined, missed: options.resumed };
+    this.place = { lastEventId: undefined, missed: options.resumed };
   }
 
   call(call: BackendCall): Promise<Message> {
@@ -67,11 +63,20 @@ export class HttpSession implements BackendSession, CallPort {
     const refusal = this.#link.health.admit(call);
     if (refusal !== undefined) return Promise.reject(refusal);
     const running = new HttpCall(call, this);
+    this.#calls ??= new Map();
     this.#calls.set(call.id, running);
     const { credential, headers } = call;
     try {
       const body = join(call.pieces);
-      running.follow(this.#link.call({ base: this.#post, credential, more: headers, body, sink: running }));
+      running.follow(
+        this.#link.call({
+          base: this.#link.postHeaders(this.hint),
+          credential,
+          more: headers,
+          body,
+          sink: running,
+        }),
+      );
     } catch (error) {
       running.give(unsendable(error));
     }
@@ -87,36 +92,32 @@ export class HttpSession implements BackendSession, CallPort {
   }
 
   cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void {
-    const running = this.#calls.get(id);
+    const running = this.#calls?.get(id);
     if (running === undefined) return;
     if (running.sent) this.#sendCancelled(id, reason, credential);
     running.abandon();
   }
 
-  async listen(options: ListenOptions): Promise<'closed' | 'unsupported'> {
-    const signal = AbortSignal.any([options.signal, this.#listening.signal]);
-    const { credential } = options;
-    return listen(
-      {
-        place: this.#place,
-        open: (sink, lastEventId) => this.#openStream({ credential, lastEventId, sink, endless: true }),
-        message: (message) => this.#events.message(message),
-        dropped: () => this.dropped(),
-        confirmLost: () => this.#check.isLost(credential),
-      },
-      { ...options, signal },
-    );
+  listen(options: ListenOptions): Promise<'closed' | 'unsupported'> {
+    if (this.#closed) return Promise.resolve('closed');
+    const listener = new StreamListener(this, options);
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+    return listener.start();
   }
 
   async close(how: SessionEnd): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#listening.abort();
-    if (how.terminate || how.finish !== true) for (const running of this.#calls.values()) running.abandon();
+    for (const listener of this.#listeners ?? []) listener.stop();
+    if (how.terminate || how.finish !== true) {
+      for (const running of this.#calls?.values() ?? []) running.abandon();
+    }
     if (!how.terminate || this.hint.sessionId === undefined) return;
     const { credential } = how;
     // A backend may refuse this (405) or be gone: either way nothing is left to do here.
-    await this.#link.send({ method: 'DELETE', base: this.#get, credential, timeoutMs: DELETE_MS });
+    const base = this.#link.getHeaders(this.hint);
+    await this.#link.send({ method: 'DELETE', base, credential, timeoutMs: DELETE_MS });
   }
 
   resume(call: HttpCall, lastEventId: string): Exchange {
@@ -126,7 +127,7 @@ export class HttpSession implements BackendSession, CallPort {
 
   async faultOf(refusal: Refusal, call: { readonly credential: CredentialHeaders }): Promise<BackendFault> {
     if (this.hint.sessionId === undefined) return faultOfStatus(refusal, false);
-    return this.#check.faultOf(refusal, call.credential);
+    return this.#checking.faultOf(refusal, call.credential);
   }
 
   heard(running: HttpCall): void {
@@ -134,7 +135,8 @@ export class HttpSession implements BackendSession, CallPort {
   }
 
   settled(running: HttpCall, fault: BackendFault | undefined): void {
-    this.#calls.delete(running.call.id);
+    this.#calls?.delete(running.call.id);
+    if (this.#calls?.size === 0) this.#calls = undefined;
     this.#link.health.settled(running, fault);
   }
 
@@ -146,6 +148,33 @@ export class HttpSession implements BackendSession, CallPort {
     this.#link.health.dropped();
   }
 
+  openListening(
+    sink: ExchangeSink,
+    lastEventId: string | undefined,
+    credential: CredentialHeaders,
+  ): Exchange {
+    return this.#openStream({ credential, lastEventId, sink, endless: true });
+  }
+
+  pushed(message: Message): void {
+    this.#events.message(message);
+  }
+
+  isLost(credential: CredentialHeaders): Promise<boolean> {
+    return this.#checking.isLost(credential);
+  }
+
+  unheard(listener: StreamListener): void {
+    this.#listeners?.delete(listener);
+  }
+
+  get #checking(): SessionCheck {
+    this.#check ??= new SessionCheck((body, credential, timeoutMs) =>
+      this.#send(body, credential, timeoutMs),
+    );
+    return this.#check;
+  }
+
   #openStream(options: {
     credential: CredentialHeaders;
     lastEventId: string | undefined;
@@ -154,7 +183,7 @@ export class HttpSession implements BackendSession, CallPort {
   }): Exchange {
     const { lastEventId, ...rest } = options;
     const more = lastEventId === undefined ? undefined : { 'last-event-id': lastEventId };
-    return this.#link.stream({ ...rest, base: this.#get, more });
+    return this.#link.stream({ ...rest, base: this.#link.getHeaders(this.hint), more });
   }
 
   async #deliver(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
@@ -165,7 +194,13 @@ export class HttpSession implements BackendSession, CallPort {
   }
 
   #send(body: Buffer, credential: CredentialHeaders, timeoutMs: number): Promise<Outcome> {
-    return this.#link.send({ method: 'POST', base: this.#post, credential, body, timeoutMs });
+    return this.#link.send({
+      method: 'POST',
+      base: this.#link.postHeaders(this.hint),
+      credential,
+      body,
+      timeoutMs,
+    });
   }
 
   #sendCancelled(requestId: number, reason: string | undefined, credential: CredentialHeaders): void {

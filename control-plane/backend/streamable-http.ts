@@ -18,7 +18,13 @@ import { type CallPort, HttpCall } from './http-call.ts';
 import { HttpLink } from './http-link.ts';
 import { type HttpBackendOptions, STALL_MS } from './http-options.ts';
 import { HttpSession } from './http-session.ts';
-import { handshakeTells, INITIALIZED, initializeCall, readInitialized } from './initialize.ts';
+import {
+  handshakeTells,
+  INITIALIZED,
+  type Initialized,
+  initializeCall,
+  readInitialized,
+} from './initialize.ts';
 
 /**
  * A backend that speaks Streamable HTTP (MCP 2025-03-26 and later, basic/transports).
@@ -43,6 +49,7 @@ export class StreamableHttpBackend implements Backend {
   readonly #deadlines = new Deadlines();
   readonly #health: HealthRecord;
   readonly #link: HttpLink;
+  #last: Initialized | undefined;
 
   constructor(options: StreamableHttpOptions) {
     const url = new URL(options.url);
@@ -72,7 +79,7 @@ export class StreamableHttpBackend implements Backend {
     const refusal = this.#health.admit(call);
     if (refusal !== undefined) throw refusal;
     const { message, sessionId } = await this.#initialize(call, handshakeTells(options));
-    const { initializeResult, facts } = readInitialized(message);
+    const { initializeResult, facts } = this.#shared(readInitialized(message));
     const hint = { sessionId, protocolVersion: facts.protocolVersion, initializeResult };
     const session = new HttpSession({ link: this.#link, hint, facts, events, resumed: false });
     // Not waited for: servers take requests that overtake it, and a session that is gone will say so itself.
@@ -87,6 +94,16 @@ export class StreamableHttpBackend implements Backend {
     } catch {
       return undefined;
     }
+  }
+
+  /** A backend mostly says the same to all: then its sessions share it. */
+  #shared(initialized: Initialized): Initialized {
+    const last = this.#last;
+    const same =
+      last?.initializeResult === initialized.initializeResult &&
+      last.facts.instructions === initialized.facts.instructions;
+    if (!same) this.#last = initialized;
+    return same ? last : initialized;
   }
 
   async stop(): Promise<void> {

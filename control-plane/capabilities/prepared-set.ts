@@ -4,6 +4,8 @@ import { PIECE_BYTES, type ReplicaFrame } from '../../shared/rpc/mesh-protocol.t
 import { BACKENDS_META } from '../session/backend-outages.ts';
 import type { KnownList } from '../session/list-view.ts';
 import type { Catalogue, ListKind } from '../virtual-server/catalogue.ts';
+import { byKind } from '../virtual-server/routes.ts';
+import { WeakPool } from '../virtual-server/weak-pool.ts';
 
 /** The items of one merged list by their hashes; the same object for the same list of one catalogue. */
 export interface ListContent {
@@ -54,13 +56,16 @@ function hashOf(pieces: readonly Uint8Array[]): Buffer {
   return hash.digest();
 }
 
+const WHOLE = byKind((kind) => Buffer.from(`{"${kind}":[`));
+
 /** What stands before the first item in the result, the missing backends among it. */
 export function headOf(kind: ListKind, { missing }: KnownList): Buffer {
   const list = `"${kind}":[`;
-  if (missing === undefined) return Buffer.from(`{${list}`);
+  if (missing === undefined) return WHOLE[kind];
   return Buffer.from(`{"_meta":{${encodeString(BACKENDS_META)}:${missing}},${list}`);
 }
 
+/** The same object for the same set, whichever session it is for. */
 export function prepareSet(
   scope: SetScope,
   { head, content }: Pick<PreparedSet, 'head' | 'content'>,
@@ -70,8 +75,11 @@ export function prepareSet(
     .update(JSON.stringify(['capability set', contextDigest, protocolVersion, kind, head.toString('latin1')]))
     .update(content.hashes)
     .digest();
-  return { id, key: keyOf(id), head, content };
+  const name = keyOf(id);
+  return sets.get(name, () => ({ id, key: name, head, content }));
 }
+
+const sets = new WeakPool<PreparedSet>();
 
 export function keyOf(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.length).toString('base64url');

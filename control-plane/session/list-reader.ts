@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { MeshError } from '../../shared/errors.ts';
 import { request } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
@@ -5,6 +6,7 @@ import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Item } from '../virtual-server/item.ts';
 import { MAX_ITEMS, MAX_PAGES, parseListPage } from '../virtual-server/list-page.ts';
+import { WeakPool } from '../virtual-server/weak-pool.ts';
 import { type CallEnvironment, callBackend, connect } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { LiveSession } from './live-session.ts';
@@ -31,8 +33,20 @@ const CAPABILITIES: Readonly<Record<ListKind, string>> = {
 };
 const NEVER = new AbortController().signal;
 
-/** All pages of one backend's list, under its caller's credential. Rejects with `BackendFault` or `MeshError`. */
+/**
+ * All pages of one backend's list, under its caller's credential; the same array for the same list,
+ * whichever session it was read in. Rejects with `BackendFault` or `MeshError`.
+ */
 export async function readList(calls: CallEnvironment, list: BackendList): Promise<readonly Item[]> {
+  const items = await readPages(calls, list);
+  const hash = createHash('sha256');
+  for (const item of items) hash.update(item.hash);
+  return lists.get(hash.digest('base64url'), () => items);
+}
+
+const lists = new WeakPool<readonly Item[]>();
+
+async function readPages(calls: CallEnvironment, list: BackendList): Promise<readonly Item[]> {
   const { session, caller, link, kind } = list;
   const backend = await connect(session, link, caller);
   if (backend.facts.capabilities[CAPABILITIES[kind]] === undefined) return [];

@@ -125,7 +125,8 @@ export class LiveSession {
       epoch: () => this.#header.epoch,
       onFenced: () => this.fence(),
     });
-    const params = env.cutParams(this.#body.initializeParams);
+    // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
+    const params = new Uint8Array(env.cutParams(this.#body.initializeParams));
     this.links = new Map(this.#body.desired.flatMap((name) => this.#link(name, params)));
   }
 

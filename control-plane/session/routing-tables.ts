@@ -58,6 +58,7 @@ export class RoutingTables {
   /** The routes of the table that the client last saw. Never rejects. */
   routes(session: LiveSession, from: (table: string | undefined) => Routes): Promise<Routes> {
     const { table } = session.body;
+    if (table === undefined) return Promise.resolve(from(undefined));
     const known = this.#routes.get(session);
     if (known !== undefined && known.table === table) return known.routes;
     const routes = this.#read(table).then(from, () => {
