@@ -9,7 +9,6 @@ import type {
   CredentialSettings,
   HttpBackendSettings,
   StdioBackendSettings,
-  VirtualServerSettings,
 } from './settings.ts';
 
 type Entry = ConfigFile['mcpServers'][string];
@@ -35,46 +34,6 @@ export function resolveBackends(file: ConfigFile, context: ConfigContext): Backe
       ? { ...common, ...resolveHttp(path, entry, context) }
       : { ...common, ...resolveStdio(entry, context) };
   });
-}
-
-const EVERYTHING: ConfigFile['virtualServers'][string] = { naming: {} };
-
-/** Without any, one virtual server `default` holds every backend. */
-export function resolveVirtualServers(file: ConfigFile, context: ConfigContext): VirtualServerSettings[] {
-  const all = Object.keys(file.mcpServers);
-  const entries = Object.entries(file.virtualServers);
-  const configured = entries.length > 0 ? entries : [['default', EVERYTHING] as const];
-  return configured.map(([name, config]) => {
-    const path = ['virtualServers', name];
-    const backends = config.backends ?? all;
-    checkNames([...path, 'backends'], backends, all, context);
-    const order = config.naming.order ?? [];
-    checkNames([...path, 'naming', 'order'], order, backends, context);
-    return {
-      name,
-      backends,
-      naming: {
-        mode: config.naming.mode ?? (backends.length === 1 ? 'none' : 'prefix'),
-        order: [...order, ...backends.filter((each) => !order.includes(each))],
-      },
-      instructions: config.instructions,
-    };
-  });
-}
-
-function checkNames(
-  path: Path,
-  names: readonly string[],
-  known: readonly string[],
-  context: ConfigContext,
-): void {
-  for (const [at, name] of names.entries()) {
-    if (!known.includes(name)) {
-      context.problem([...path, at], `no such server; known here: ${known.join(', ')}`);
-    } else if (names.indexOf(name) !== at) {
-      context.problem([...path, at], `the name ${name} is used twice`);
-    }
-  }
 }
 
 function resolveTimeouts(entry: Entry, limits: ConfigFile['limits']): BackendTimeouts {

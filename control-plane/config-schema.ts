@@ -91,6 +91,40 @@ const Credential = v.variant(
   'expected one of none, header',
 );
 
+/** What every client takes as a name (MCP 2025-11-25, Tool Names). */
+function legalName() {
+  return v.pipe(
+    text(),
+    v.regex(/^[A-Za-z0-9_.-]{1,128}$/, 'expected at most 128 letters, digits, _, - and .'),
+  );
+}
+
+const Filter = section({ allow: v.optional(list(text())), deny: v.optional(list(text()), []) });
+
+/** Patterns of names, of URIs and of URI templates, in which `*` stands for any run of characters. */
+const Filters = section({
+  tools: v.optional(Filter),
+  prompts: v.optional(Filter),
+  resources: v.optional(Filter),
+  resourceTemplates: v.optional(Filter),
+});
+
+const texts = { title: v.optional(text()), description: v.optional(text()) };
+
+const ToolEntry = section({
+  replay: v.optional(oneOf(['never', 'safe']), 'never'),
+  name: v.optional(legalName()),
+  ...texts,
+  annotations: v.optional(
+    section({
+      readOnlyHint: v.optional(flag()),
+      destructiveHint: v.optional(flag()),
+      idempotentHint: v.optional(flag()),
+      openWorldHint: v.optional(flag()),
+    }),
+  ),
+});
+
 const backendCommon = {
   credential: v.optional(Credential, { strategy: 'none' }),
   timeouts: v.optional(
@@ -108,7 +142,11 @@ const backendCommon = {
     }),
     {},
   ),
-  tools: v.optional(table(section({ replay: v.optional(oneOf(['never', 'safe']), 'never') })), {}),
+  filter: v.optional(Filters, {}),
+  tools: v.optional(table(ToolEntry), {}),
+  prompts: v.optional(table(section({ name: v.optional(legalName()), ...texts })), {}),
+  resources: v.optional(table(section(texts)), {}),
+  resourceTemplates: v.optional(table(section(texts)), {}),
   onStateLoss: v.optional(oneOf(['continue', 'error']), 'continue'),
 };
 
@@ -145,14 +183,21 @@ export const BackendEntry = v.lazy((input) => {
   return remote ? HttpEntry : StdioEntry;
 });
 
+const GivenNames = section({
+  tools: v.optional(table(legalName()), {}),
+  prompts: v.optional(table(legalName()), {}),
+});
+
 const Naming = section({
-  mode: v.optional(oneOf(['prefix', 'none', 'priority'])),
+  mode: v.optional(oneOf(['prefix', 'none', 'priority', 'manual'])),
   order: v.optional(list(name())),
+  names: v.optional(named(GivenNames)),
 });
 
 const VirtualServer = section({
   backends: v.optional(list(name())),
   naming: v.optional(Naming, {}),
+  filter: v.optional(named(Filters), {}),
   instructions: v.optional(text()),
 });
 

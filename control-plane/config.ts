@@ -7,11 +7,12 @@ import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment } from '../shared/config/variables.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
-import { childEnvironment, resolveBackends, resolveVirtualServers } from './config-backends.ts';
+import { childEnvironment, resolveBackends } from './config-backends.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
 import { ConfigFile } from './config-schema.ts';
 import { overrideStore, resolveKeys, resolveStore } from './config-store.ts';
+import { resolveVirtualServers } from './config-virtual-servers.ts';
 import type { LimitSettings, Settings } from './settings.ts';
 
 export type { Address, BackendSettings, Settings } from './settings.ts';

@@ -2,6 +2,8 @@ import type { LogFormat, LogLevel } from '../shared/log.ts';
 import type { Keys } from './keys.ts';
 import type { StoreSettings } from './store/settings.ts';
 
+import type { Naming } from './virtual-server/naming.ts';
+import type { ShapeSettings } from './virtual-server/shape.ts';
 /**
  * The control plane's configuration, resolved: defaults filled in, durations in
  * milliseconds, sizes in bytes, secrets read. `config.ts` makes it from a file;
@@ -161,11 +163,9 @@ export interface VirtualServerSettings {
   readonly name: string;
   /** Names of backends, in the order in which lists show them. */
   readonly backends: readonly string[];
-  readonly naming: {
-    readonly mode: 'prefix' | 'none' | 'priority';
-    /** Who wins a conflict of names, first to last. Holds every backend of the virtual server. */
-    readonly order: readonly string[];
-  };
+  readonly naming: Naming;
+  /** Of the backends whose items are not shown as they are, in their order. */
+  readonly shapes: readonly ShapeSettings[];
   readonly instructions: string | undefined;
 }
 

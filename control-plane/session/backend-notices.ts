@@ -8,6 +8,8 @@ import type { BackendSession, Message } from '../backend/backend.ts';
 import type { CredentialHeaders } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
+import { mentionsUri, uriSplices } from '../virtual-server/result-uris.ts';
+import type { Routes } from '../virtual-server/routes.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
@@ -90,7 +92,18 @@ export class BackendNotices {
       // Nobody is there in whose name it could be told.
       return link.unattended ?? Promise.reject(new MeshError('cancelled', 'No live caller.'));
     };
-    serverRequests.carry({ ...notice, call, stream: call?.stream ?? listener?.stream, credential });
+    const request = { ...notice, call, stream: call?.stream ?? listener?.stream, credential };
+    const { bytes, scanned } = notice.message;
+    const { params } = scanned;
+    const caller = call?.caller ?? listener?.caller;
+    if (params === undefined || caller === undefined || !mentionsUri(bytes)) {
+      serverRequests.carry(request);
+      return;
+    }
+    this.#withRoutes(notice, caller, (routes) => {
+      const visible = (original: string) => routes.visibleUri(link.name, original);
+      serverRequests.carry({ ...request, splices: uriSplices(bytes, params, visible) });
+    });
   }
 
   /** Under the client's own token, only while it waits for the answer. Progress that is none, or that nobody asked for, is dropped. */
@@ -150,18 +163,29 @@ export class BackendNotices {
     }
   }
 
-  /** To subscribers alone, under the URI that the client knows. */
+  /** To subscribers alone, under the URI that the client knows, and only of what it may still read. */
   #updated({ session, link, message }: Notice, reader: Reader | undefined): void {
     const { uri } = message.scanned;
     if (uri === undefined || reader === undefined) return;
     const original = decodeString(message.bytes, uri);
-    const visible = this.#options.catalogues.visibleUri(session, reader.caller, {
-      backend: link.name,
-      original,
+    this.#withRoutes({ session, link }, reader.caller, (routes) => {
+      const visible = routes.visibleUri(link.name, original);
+      if (!session.body.subscriptions.includes(visible)) return;
+      if (routes.route('resource', visible)?.backend !== link.name) return;
+      const renamed = visible === original ? [] : [{ span: uri, bytes: encodeString(visible) }];
+      reader.stream.message(forward(message, { splices: [...renamed, ...withoutReserved(message)] }));
     });
-    if (!session.body.subscriptions.includes(visible)) return;
-    const renamed = visible === original ? [] : [{ span: uri, bytes: encodeString(visible) }];
-    reader.stream.message(forward(message, { splices: [...renamed, ...withoutReserved(message)] }));
+  }
+
+  /** At once, unless what the client last saw has to be read first, which never fails. */
+  #withRoutes(
+    { session, link }: Pick<Notice, 'session' | 'link'>,
+    caller: Caller,
+    use: (routes: Routes) => void,
+  ): void {
+    const routes = this.#options.catalogues.routes(session, caller, link.name);
+    if (routes instanceof Promise) void routes.then(use);
+    else use(routes);
   }
 }
 

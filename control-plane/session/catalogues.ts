@@ -10,7 +10,7 @@ import {
   type RouteKind,
 } from '../virtual-server/catalogue.ts';
 import type { Item } from '../virtual-server/item.ts';
-import { type Routes, routesFrom } from '../virtual-server/routes.ts';
+import { LIST_OF, type Routes, routesFrom } from '../virtual-server/routes.ts';
 import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, outages } from './backend-outages.ts';
@@ -19,7 +19,7 @@ import { failures, type KnownList, type ListView, listKey, newView, waitedFor } 
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
 import { SharedReads, sameItems } from './shared-reads.ts';
-import type { VirtualServer } from './virtual-server.ts';
+import { type MergeRules, mergeRules, type VirtualServer } from './virtual-server.ts';
 
 /** A list of a backend that nobody listens to may have changed unheard; it is read again after this long. */
 const UNHEARD_MS = 60_000;
@@ -29,13 +29,6 @@ const READ_MS = 5_000;
 const RETRY_MS = 5_000;
 /** Authorization contexts of one session that are seen at a time; a caller whose view was dropped reads anew. */
 const MOST_VIEWS = 8;
-
-const KIND_OF: Readonly<Record<RouteKind, ListKind>> = {
-  tool: 'tools',
-  prompt: 'prompts',
-  resource: 'resources',
-  template: 'resourceTemplates',
-};
 
 /** Lists of one backend that changed, or may have. */
 export interface Change {
@@ -124,12 +117,17 @@ export class Catalogues {
     if (known !== undefined && known.rivals === undefined) return known;
     const remembered = await this.#remembered(session, wanted);
     if (remembered !== undefined && remembered.rivals === undefined) return remembered;
-    await this.#refresh(session, caller, KIND_OF[wanted.kind]);
-    if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates');
-    const found = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
-    const [silent] = found === undefined ? this.#silent(session, view, wanted.kind) : (found.rivals ?? []);
+    const list = LIST_OF[wanted.kind];
+    const candidates = this.#catalogue(session, view).candidates(wanted.kind, wanted.visible);
+    await this.#refresh(session, caller, list, candidates);
+    if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates', candidates);
+    const catalogue = this.#catalogue(session, view);
+    const found = catalogue.route(wanted.kind, wanted.visible);
+    const unread = catalogue.unread(list);
+    const [silent] =
+      found?.rivals ?? (found === undefined ? candidates : []).filter((each) => unread.includes(each));
     if (silent !== undefined) {
-      const failure = view.readings.get(listKey(silent, KIND_OF[wanted.kind]))?.failure;
+      const failure = view.readings.get(listKey(silent, list))?.failure;
       const why = failure?.message ?? `The backend "${silent}" has not answered yet.`;
       throw new MeshError('backend_unavailable', `This may be the backend "${silent}"'s. ${why}`, {
         backend: silent,
@@ -139,13 +137,11 @@ export class Catalogues {
     return found;
   }
 
-  /** How this caller knows a backend's URI. */
-  visibleUri(
-    session: LiveSession,
-    caller: Caller,
-    { backend, original }: Pick<Route, 'backend' | 'original'>,
-  ): string {
-    return this.#catalogue(session, this.#view(session, caller)).visibleUri(backend, original);
+  /** What tells how this caller knows a backend's URIs: as they are listed now, or were to the client before this replica had the session. */
+  routes(session: LiveSession, caller: Caller, backend: string): Routes | Promise<Routes> {
+    const catalogue = this.#catalogue(session, this.#view(session, caller));
+    const isRead = !catalogue.unread('resources').includes(backend);
+    return isRead || session.body.table === undefined ? catalogue : this.#tableOf(session);
   }
 
   /** Of URIs as the client knows them, those of one backend, as that backend knows them. */
@@ -233,24 +229,20 @@ export class Catalogues {
   }
 
   #catalogue(session: LiveSession, view: ListView): Catalogue {
+    const rules = this.#rules(session);
+    if (view.rules !== rules) view.catalogue = undefined;
+    view.rules = rules;
     view.catalogue ??= buildCatalogue({
+      ...rules,
       backends: session.body.desired.map((name) => ({ name })),
-      naming: this.#naming(session),
       items: view.items,
       cursorKey: this.#cursorKey,
     });
     return view.catalogue;
   }
 
-  /** Backends that may own a name that nobody else has: their list has never been read. A prefix would have told. */
-  #silent(session: LiveSession, view: ListView, kind: RouteKind): readonly string[] {
-    const prefixed = (kind === 'tool' || kind === 'prompt') && this.#naming(session).mode === 'prefix';
-    return prefixed ? [] : this.#catalogue(session, view).unread(KIND_OF[kind]);
-  }
-
-  #naming(session: LiveSession) {
-    const { desired, virtualServer } = session.body;
-    return this.#options.virtualServer(virtualServer)?.naming ?? { mode: 'prefix' as const, order: desired };
+  #rules({ body }: LiveSession): MergeRules {
+    return mergeRules(this.#options.virtualServer(body.virtualServer), body.desired);
   }
 
   async #remembered(
@@ -261,15 +253,22 @@ export class Catalogues {
   }
 
   #tableOf(session: LiveSession): Promise<Routes> {
-    const options = { backends: session.body.desired, naming: this.#naming(session) };
-    return this.#options.tables.routes(session, (table) => routesFrom(table, options));
+    const rules = this.#rules(session);
+    const backends = session.body.desired;
+    const from = (table: string | undefined) => routesFrom(table, { ...rules, backends });
+    return this.#options.tables.routes(session, { rules, from });
   }
 
-  /** Reads what is not known to be current, all backends at once, each waited for only so long, and a slow one but once. */
-  async #refresh(session: LiveSession, caller: Caller, kind: ListKind): Promise<void> {
+  /** Reads what is not known to be current, of all backends or of these, all at once, each waited for only so long, and a slow one but once. */
+  async #refresh(
+    session: LiveSession,
+    caller: Caller,
+    kind: ListKind,
+    backends: readonly string[] = session.body.desired,
+  ): Promise<void> {
     const view = this.#view(session, caller);
     const links = [...session.links.values()].filter(
-      (link) => this.#freshFor(session, view, { link, kind }) <= 0,
+      (link) => backends.includes(link.name) && this.#freshFor(session, view, { link, kind }) <= 0,
     );
     if (links.length === 0) return;
     const unread = new Set(links.map(({ name }) => name));

@@ -17,7 +17,7 @@ import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
 import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
-import { withVisibleUris } from '../virtual-server/result-uris.ts';
+import { errorWithVisibleUri, mentionsUri, withVisibleUris } from '../virtual-server/result-uris.ts';
 import { type TaskPlace, taskIdIn } from '../virtual-server/task-results.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
@@ -86,7 +86,7 @@ export class ClientRequests {
     this.#tasks = new TaskRequests({
       calls: options.calls,
       call: (turn, call, target) => this.#call(turn, call, target),
-      relay: async (turn, call, answered) => this.#relay(turn, call, answered),
+      relay: (turn, call, answered) => this.#relay(turn, call, answered),
     });
   }
 
@@ -181,22 +181,25 @@ export class ClientRequests {
   }
 
   /** A backend's answer under the client's id; its bytes are untouched but for what only the mesh can say. */
-  #relay(
+  async #relay(
     { session, caller }: Turn,
     call: RunningCall,
     { backend, answer, place, naming = namesFor(session, call, backend) }: Answered,
-  ): readonly Uint8Array[] {
+  ): Promise<readonly Uint8Array[]> {
     const { result, error } = answer.scanned;
-    if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
+    const routes = mentionsUri(answer.bytes)
+      ? await this.#options.catalogues.routes(session, caller, backend)
+      : undefined;
+    const visible = (original: string) => routes?.visibleUri(backend, original) ?? original;
+    if (error !== undefined) {
+      return relayError(call.id, errorWithVisibleUri(slice(answer.bytes, error), visible));
+    }
     let bytes = result === undefined ? EMPTY : slice(answer.bytes, result);
     const changes = [...withoutReservedInResult(bytes, naming), ...taskRenamed(bytes, place, naming)];
     if (changes.length > 0) bytes = Buffer.concat(splice(bytes, { start: 0, end: bytes.length }, changes));
     if (session.links.get(backend)?.takeStateLoss() === true) {
       bytes = Buffer.concat(resultWithMeta(bytes, RESTARTED_META, TRUE));
     }
-    if (session.body.desired.length === 1) return response(call.id, bytes);
-    const visible = (original: string) =>
-      this.#options.catalogues.visibleUri(session, caller, { backend, original });
     return response(call.id, withVisibleUris(bytes, visible));
   }
 

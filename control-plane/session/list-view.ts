@@ -2,6 +2,7 @@ import type { MeshError } from '../../shared/errors.ts';
 import type { Catalogue, ListKind } from '../virtual-server/catalogue.ts';
 import type { BackendItems } from '../virtual-server/item.ts';
 import type { Outage } from './backend-outages.ts';
+import type { MergeRules } from './virtual-server.ts';
 
 /** When a list of one backend was last asked for, and what came of it. */
 export interface Reading {
@@ -32,6 +33,8 @@ export interface ListView {
   /** The versions that the client has been given. */
   readonly served: Map<ListKind, string>;
   catalogue: Catalogue | undefined;
+  /** What the catalogue was merged by. */
+  rules: MergeRules | undefined;
 }
 
 export function newView(): ListView {
@@ -42,6 +45,7 @@ export function newView(): ListView {
     slow: new Set(),
     served: new Map(),
     catalogue: undefined,
+    rules: undefined,
   };
 }
 

@@ -29,7 +29,7 @@ export class RoutingTables {
   readonly #written = new Map<string, number>();
   readonly #routes = new WeakMap<
     LiveSession,
-    { readonly table: string | undefined; readonly routes: Promise<Routes> }
+    { readonly table: string | undefined; readonly rules: object; readonly routes: Promise<Routes> }
   >();
 
   constructor(options: RoutingTableOptions) {
@@ -55,18 +55,21 @@ export class RoutingTables {
     );
   }
 
-  /** The routes of the table that the client last saw. Never rejects. */
-  routes(session: LiveSession, from: (table: string | undefined) => Routes): Promise<Routes> {
+  /** The routes of the table that the client last saw, under these rules. Never rejects. */
+  routes(
+    session: LiveSession,
+    { rules, from }: { readonly rules: object; readonly from: (table: string | undefined) => Routes },
+  ): Promise<Routes> {
     const { table } = session.body;
     if (table === undefined) return Promise.resolve(from(undefined));
     const known = this.#routes.get(session);
-    if (known !== undefined && known.table === table) return known.routes;
+    if (known !== undefined && known.table === table && known.rules === rules) return known.routes;
     const routes = this.#read(table).then(from, () => {
       // Without the store now; the next name that is asked for tries again.
       this.#routes.delete(session);
       return from(undefined);
     });
-    this.#routes.set(session, { table, routes });
+    this.#routes.set(session, { table, rules, routes });
     return routes;
   }
 

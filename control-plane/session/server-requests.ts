@@ -6,6 +6,7 @@ import {
   meshErrorResponse,
   relayError,
   response,
+  type Splice,
 } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
@@ -58,6 +59,8 @@ export interface ServerRequest {
   readonly link: BackendLink;
   readonly backend: BackendSession;
   readonly message: Message;
+  /** What in its params the client is told in other words. */
+  readonly splices?: readonly Splice[];
   /** The credential of the live exchange on whose behalf the backend asks; a refusal goes back under it. */
   readonly credential: () => CredentialHeaders | Promise<CredentialHeaders>;
   readonly call: RunningCall | undefined;
@@ -87,7 +90,7 @@ export class ServerRequests {
 
   /** Carries a request to the client, or tells the backend at once why it cannot be. */
   carry(request: ServerRequest): void {
-    const { session, link, message, call, stream } = request;
+    const { session, link, message, call, stream, splices = [] } = request;
     const { id, method = '' } = message.scanned;
     if (id === undefined) return;
     const rawId = slice(message.bytes, id);
@@ -120,7 +123,7 @@ export class ServerRequests {
       progress === undefined ? [] : [{ span: progress.span, bytes: encodeString(progress.visible) }];
     const pieces = forward(message, {
       id: encodeString(visible),
-      splices: [...token, ...task.splices, ...withoutReserved(message, namingOf(request))],
+      splices: [...token, ...task.splices, ...splices, ...withoutReserved(message, namingOf(request))],
     });
     if (stream === undefined || pending.size >= MOST_PENDING || !stream.message(pieces)) {
       this.#reply(

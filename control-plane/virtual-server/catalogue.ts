@@ -1,15 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type BackendItems, KINDS, type ListKind } from './item.ts';
+import { type BackendItems, byKind, KINDS, type ListKind } from './item.ts';
 import { EntryPages, type ListPages, pagesOf } from './list-pages.ts';
-import { type Entry, type Lists, type Naming, resolveNames, resolveUris } from './naming.ts';
-import { byKind, makeTable, Routes, type StoredTable, storeTable } from './routes.ts';
+import { type Entry, type Lists, type NamedKind, type Naming, resolveNames, resolveUris } from './naming.ts';
+import { makeTable, Routes, type StoredTable, storeTable } from './routes.ts';
+import type { Shapes } from './shape.ts';
 import { WeakPool } from './weak-pool.ts';
 
 export interface CatalogueOptions {
   /** The desired backends, in configured order, whether or not they answered. */
   readonly backends: readonly { readonly name: string }[];
   readonly naming: Naming;
-  /** The last known items of each backend; of one that has never been read, nothing. */
+  readonly shapes: Shapes;
+  /** The last known items of each backend, as it gave them; of one that has never been read, nothing. */
   readonly items: ReadonlyMap<string, BackendItems>;
   /** Authenticates cursors; the same on every replica. */
   readonly cursorKey: Buffer;
@@ -23,7 +25,7 @@ export interface Catalogue extends Routes, ListPages {
   without(hides: ReadonlySet<Entry>): ListPages;
   /** What to keep with a session: `routesFrom` makes the same routes again. */
   routingTable(): StoredTable;
-  /** Items that lost their name to another backend (modes `none` and `priority`). */
+  /** Items that lost their name to another backend (modes `none` and `priority`); what configuration hides is none of them. */
   hidden(kind: ListKind): number;
 }
 
@@ -46,15 +48,16 @@ class MergedCatalogue extends Routes implements Catalogue {
   readonly #table: StoredTable;
   readonly #pages: ListPages;
 
-  constructor({ backends, naming, items, cursorKey }: CatalogueOptions) {
+  constructor(options: CatalogueOptions) {
+    const { backends, naming, shapes, cursorKey } = options;
     const names = backends.map(({ name }) => name);
-    const lists = byKind((kind) => listsOf(kind, names, items));
+    const lists = byKind((kind) => listsOf(kind, options));
     const entries = byKind((kind) =>
-      isNamed(kind) ? resolveNames(lists[kind], naming) : resolveUris(lists[kind]),
+      isNamed(kind) ? resolveNames(lists[kind], { kind, naming, shapes }) : resolveUris(lists[kind]),
     );
     const groups = byKind((kind) => group(lists[kind], entries[kind]));
     const table = makeTable(naming.mode, groups);
-    super(table, { backends: names, naming });
+    super(table, { backends: names, naming, shapes });
     this.#cursorKey = cursorKey;
     this.#entries = entries;
     this.#pages = new EntryPages(entries, cursorKey);
@@ -93,19 +96,16 @@ class MergedCatalogue extends Routes implements Catalogue {
   }
 }
 
-function isNamed(kind: ListKind): boolean {
+function isNamed(kind: ListKind): kind is NamedKind {
   return kind === 'tools' || kind === 'prompts';
 }
 
-function listsOf(
-  kind: ListKind,
-  backends: readonly string[],
-  items: ReadonlyMap<string, BackendItems>,
-): Lists {
+/** The backends' lists in order, each in its shape. */
+function listsOf(kind: ListKind, { backends, items, shapes }: CatalogueOptions): Lists {
   return new Map(
-    backends.flatMap((backend) => {
-      const list = items.get(backend)?.[kind];
-      return list === undefined ? [] : [[backend, list] as const];
+    backends.flatMap(({ name }) => {
+      const list = items.get(name)?.[kind];
+      return list === undefined ? [] : [[name, shapes.get(name)?.apply(kind, list) ?? list] as const];
     }),
   );
 }
@@ -117,11 +117,12 @@ function group(lists: Lists, entries: readonly Entry[]): ReadonlyMap<string, rea
 }
 
 /** Of everything a catalogue is made from. */
-function digest({ backends, naming, items, cursorKey }: CatalogueOptions): string {
+function digest({ backends, naming, shapes, items, cursorKey }: CatalogueOptions): string {
   const hash = createHash('sha256').update(createHash('sha256').update(cursorKey).digest());
-  addText(hash, JSON.stringify([naming.mode, naming.order]));
+  addText(hash, JSON.stringify([naming.mode, naming.order, naming.names]));
   for (const { name } of backends) {
     addText(hash, name);
+    addText(hash, shapes.get(name)?.digest ?? '');
     for (const kind of KINDS) {
       const list = items.get(name)?.[kind];
       hash.update(`${kind} ${list?.length ?? 'unread'} `);

@@ -19,3 +19,13 @@ export interface Item {
 
 /** The last known items of a backend. A kind that has never been read is absent, and that is not the same as empty. */
 export type BackendItems = Readonly<Partial<Record<ListKind, readonly Item[]>>>;
+
+export function byKind<T>(make: (kind: ListKind) => T): Record<ListKind, T> {
+  const [tools, resources, resourceTemplates, prompts] = KINDS;
+  return {
+    tools: make(tools),
+    resources: make(resources),
+    resourceTemplates: make(resourceTemplates),
+    prompts: make(prompts),
+  };
+}

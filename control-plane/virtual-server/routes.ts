@@ -1,18 +1,29 @@
 import { createHash } from 'node:crypto';
-import { KINDS, type ListKind } from './item.ts';
+import { byKind, type ListKind } from './item.ts';
 import {
+  backendOf,
   type Entry,
-  LEGAL_NAME,
+  isPrefixed,
+  type NamedKind,
   type Naming,
   namespaced,
   naturalName,
+  originalOf,
   parseNamespaced,
-  SEPARATOR,
 } from './naming.ts';
+import type { Shapes } from './shape.ts';
 import { compileTemplate, type TemplateMatcher } from './template-matcher.ts';
 
 /** What a visible name can be the name of. A `template` is the URI template itself, as completion refers to it. */
 export type RouteKind = 'tool' | 'prompt' | 'resource' | 'template';
+
+/** The list that holds what such a name is the name of. */
+export const LIST_OF = {
+  tool: 'tools',
+  prompt: 'prompts',
+  resource: 'resources',
+  template: 'resourceTemplates',
+} as const satisfies Record<RouteKind, ListKind>;
 
 export interface Route {
   readonly backend: string;
@@ -51,11 +62,14 @@ export interface RoutesOptions {
   /** The desired backends, in configured order. */
   readonly backends: readonly string[];
   readonly naming: Naming;
+  readonly shapes: Shapes;
 }
 
 /**
  * Where a visible name leads. The same for a session that was just restored, from
- * the table its client last saw, as for one whose lists have all been read.
+ * the table its client last saw, as for one whose lists have all been read. What is
+ * hidden leads nowhere, also where a table still knows it; and where some names of a
+ * backend are hidden, none leads there that no list has shown.
  */
 export class Routes {
   readonly #options: RoutesOptions;
@@ -64,15 +78,15 @@ export class Routes {
   /** By backend and original. */
   readonly #reverse = new Map<string, string>();
   readonly #read: Readonly<Record<ListKind, ReadonlySet<string>>>;
-  readonly #templates: readonly (Owner & TemplateMatcher)[];
+  readonly #templates: readonly Template[];
 
   constructor(table: RoutingTable, options: RoutesOptions) {
     this.#options = options;
     this.#visible = byKind((kind) => this.#index(kind, table));
     this.#read = byKind((kind) => new Set(table.kinds[kind].map(([backend]) => backend)));
     this.#templates = [...this.#visible.resourceTemplates].flatMap(([visible, owner]) => {
-      const matcher = parseNamespaced(visible) === undefined ? compileTemplate(visible) : undefined;
-      return matcher === undefined ? [] : [{ ...owner, ...matcher }];
+      const matcher = compileTemplate(owner.original);
+      return matcher === undefined ? [] : [{ ...owner, ...matcher, plain: visible === owner.original }];
     });
   }
 
@@ -84,9 +98,9 @@ export class Routes {
       case 'prompt':
         return this.#named('prompts', visible);
       case 'template':
-        return this.#visible.resourceTemplates.get(visible) ?? this.#uri(visible);
+        return this.#visible.resourceTemplates.get(visible) ?? this.#uri(kind, visible);
       case 'resource':
-        return this.#visible.resources.get(visible) ?? this.#uri(visible);
+        return this.#visible.resources.get(visible) ?? this.#uri(kind, visible);
     }
   }
 
@@ -105,6 +119,17 @@ export class Routes {
     return this.#options.backends.filter((backend) => !this.#read[kind].has(backend));
   }
 
+  /** Backends that may have it, whatever their lists hold: the one that the name names, where it names one. */
+  candidates(kind: RouteKind, visible: string): readonly string[] {
+    const { backends } = this.#options;
+    const list = LIST_OF[kind];
+    const named =
+      list === 'tools' || list === 'prompts'
+        ? backendOf(this.#rules(list), visible)
+        : parseNamespaced(visible)?.backend;
+    return named === undefined ? backends : backends.filter((backend) => backend === named);
+  }
+
   #index(kind: ListKind, table: RoutingTable): Map<string, Owner> {
     const visible = new Map<string, Owner>();
     for (const [backend, entries] of table.kinds[kind]) {
@@ -112,6 +137,7 @@ export class Routes {
         const original = typeof entry === 'string' ? entry : entry[0];
         const name =
           typeof entry === 'string' ? usualName(kind, table.mode, { backend, original }) : entry[1];
+        if (!this.#admits(kind, { backend, original })) continue;
         visible.set(name, { backend, original });
         this.#reverse.set(reverseKey(kind, { backend, original }), name);
       }
@@ -119,45 +145,78 @@ export class Routes {
     return visible;
   }
 
-  #named(kind: 'tools' | 'prompts', visible: string): Route | undefined {
+  #rules(kind: NamedKind) {
+    const { naming, shapes } = this.#options;
+    return { kind, naming, shapes };
+  }
+
+  #named(kind: NamedKind, visible: string): Route | undefined {
     const owner = this.#visible[kind].get(visible);
-    if (this.#options.naming.mode === 'prefix') return owner ?? this.#byPrefix(kind, visible);
-    const rivals = owner === undefined ? [] : this.#rivals(kind, owner.backend);
+    if (isPrefixed(this.#options.naming)) return owner ?? this.#unlisted(kind, visible);
+    const rivals = owner === undefined ? [] : this.#rivals(kind, visible, owner.backend);
     return owner === undefined || rivals.length === 0 ? owner : { ...owner, rivals };
   }
 
-  /** Backend names hold no underscore, so the first separator is the one. */
-  #byPrefix(kind: ListKind, visible: string): Route | undefined {
-    const end = visible.indexOf(SEPARATOR);
-    const backend = visible.slice(0, Math.max(end, 0));
-    const original = visible.slice(end + SEPARATOR.length);
-    // A name that no list could show is nobody's, read or not.
-    if (original === '' || !LEGAL_NAME.test(visible) || !this.unread(kind).includes(backend))
-      return undefined;
-    return { backend, original };
+  #unlisted(kind: NamedKind, visible: string): Route | undefined {
+    const owner = originalOf(this.#rules(kind), visible);
+    if (owner === undefined || !this.unread(kind).includes(owner.backend)) return undefined;
+    if (this.#options.shapes.get(owner.backend)?.filters(kind) === true) return undefined;
+    return { backend: owner.backend, original: owner.original };
   }
 
-  #rivals(kind: ListKind, backend: string): readonly string[] {
+  #rivals(kind: NamedKind, visible: string, backend: string): readonly string[] {
     const unread = this.unread(kind);
     if (unread.length === 0) return unread;
-    const { order } = this.#options.naming;
-    return unread.filter((rival) => order.indexOf(rival) < order.indexOf(backend));
+    const { naming, shapes } = this.#options;
+    return unread.filter((rival) => {
+      if (naming.order.indexOf(rival) > naming.order.indexOf(backend)) return false;
+      const shape = shapes.get(rival);
+      const original = shape === undefined ? visible : shape.originalOf(kind, visible);
+      return original !== undefined && this.#admits(kind, { backend: rival, original });
+    });
   }
 
   /** A URI that no list holds: one that names its backend, one that a template matches, or any where there is one backend only. */
-  #uri(visible: string): Route | undefined {
+  #uri(kind: 'resource' | 'template', visible: string): Route | undefined {
     const { backends } = this.#options;
+    const list = kind === 'template' && visible.includes('{') ? 'resourceTemplates' : 'resources';
     const named = parseNamespaced(visible);
-    if (named !== undefined && backends.includes(named.backend)) return named;
+    if (named !== undefined && backends.includes(named.backend))
+      return this.#isOpen(list, named) ? named : undefined;
+    const admitting = new Set(
+      backends.filter((backend) => this.#admits(list, { backend, original: visible })),
+    );
+    const match = this.#match(visible, ({ plain, backend }) => plain && admitting.has(backend));
+    if (match !== undefined) return { backend: match.backend, original: visible };
+    const [backend] = backends;
+    if (backends.length !== 1 || backend === undefined) return undefined;
+    const only = { backend, original: visible };
+    return this.#isOpen(list, only) ? only : undefined;
+  }
+
+  /** The first template in order that a URI is an expansion of. */
+  #match(uri: string, isMeant: (template: Template) => boolean): Template | undefined {
     let budget = MATCHING_BUDGET;
-    for (const { backend, head, width, matches } of this.#templates) {
-      if (!visible.startsWith(head)) continue;
-      budget -= width * visible.length;
-      if (budget < 0) break;
-      if (matches(visible)) return { backend, original: visible };
+    for (const template of this.#templates) {
+      if (!uri.startsWith(template.head) || !isMeant(template)) continue;
+      budget -= template.width * uri.length;
+      if (budget < 0) return undefined;
+      if (template.matches(uri)) return template;
     }
-    const [only] = backends;
-    return backends.length === 1 && only !== undefined ? { backend: only, original: visible } : undefined;
+    return undefined;
+  }
+
+  #admits(list: ListKind, { backend, original }: Owner): boolean {
+    return this.#options.shapes.get(backend)?.admits(list, original) !== false;
+  }
+
+  /** Whether a backend may be asked for what it has not listed. Where templates are hidden, only for what is listed or one that is shown matches. */
+  #isOpen(list: 'resources' | 'resourceTemplates', owner: Owner): boolean {
+    const { backend, original } = owner;
+    if (!this.#admits(list, owner)) return false;
+    if (this.#options.shapes.get(backend)?.filters('resourceTemplates') !== true) return true;
+    if (this.#reverse.has(reverseKey(list, owner))) return true;
+    return list === 'resources' && this.#match(original, (each) => each.backend === backend) !== undefined;
   }
 }
 
@@ -189,19 +248,14 @@ export function storeTable(table: RoutingTable): StoredTable {
   return { id: createHash('sha256').update(text).digest('base64url'), text };
 }
 
-export function byKind<T>(make: (kind: ListKind) => T): Record<ListKind, T> {
-  const [tools, resources, resourceTemplates, prompts] = KINDS;
-  return {
-    tools: make(tools),
-    resources: make(resources),
-    resourceTemplates: make(resourceTemplates),
-    prompts: make(prompts),
-  };
-}
-
 interface Owner {
   readonly backend: string;
   readonly original: string;
+}
+
+interface Template extends Owner, TemplateMatcher {
+  /** Whether its expansions are URIs as the client knows them. */
+  readonly plain: boolean;
 }
 
 /** Steps that one URI may cost over all templates. */

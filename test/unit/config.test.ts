@@ -56,6 +56,7 @@ mcpServers:
         name: 'default',
         backends: ['everything', 'files'],
         naming: { mode: 'prefix', order: ['everything', 'files'] },
+        shapes: [],
         instructions: undefined,
       },
     ]);

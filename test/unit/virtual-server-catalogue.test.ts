@@ -50,6 +50,7 @@ function catalogue(
   return buildCatalogue({
     backends: Object.keys(backends).map((name) => ({ name })),
     naming: { mode, order },
+    shapes: new Map(),
     items: new Map(read),
     cursorKey,
   });
@@ -83,6 +84,7 @@ describe('names of tools and prompts', () => {
     const merged = buildCatalogue({
       backends: [{ name: 'a' }, { name: 'b' }],
       naming: { mode: 'prefix', order: ['a', 'b'] },
+      shapes: new Map(),
       items: new Map([['a', { tools: parseListPage('tools', Buffer.from(json)).items }]]),
       cursorKey,
     });
@@ -233,6 +235,7 @@ describe('a catalogue', () => {
       buildCatalogue({
         backends: [{ name: 'a' }, { name: 'b' }],
         naming: { mode: 'prefix', order: ['a', 'b'] },
+        shapes: new Map(),
         items: new Map(entries),
         cursorKey,
       });
@@ -257,6 +260,7 @@ describe('a catalogue', () => {
     const changed = buildCatalogue({
       backends: [{ name: 'a' }],
       naming: { mode: 'prefix', order: ['a'] },
+      shapes: new Map(),
       items: new Map([['a', { tools: items('tools', ['x'], { description: 'new' }) }]]),
       cursorKey,
     });
@@ -287,6 +291,7 @@ describe('a catalogue', () => {
           const restored = routesFrom(merged.routingTable().text, {
             backends: order,
             naming: { mode, order },
+            shapes: new Map(),
           });
           const questions = [
             ...KINDS.flatMap((kind) => visible(merged, kind)),
@@ -310,6 +315,7 @@ describe('a catalogue', () => {
     const routes = routesFrom(undefined, {
       backends: ['a', 'b'],
       naming: { mode: 'prefix', order: ['a', 'b'] },
+      shapes: new Map(),
     });
     expect(routes.route('tool', 'b__x')).to.deep.equal({ backend: 'b', original: 'x' });
     expect(routes.route('tool', 'c__x')).to.equal(undefined);
@@ -336,6 +342,7 @@ describe('pages', () => {
     buildCatalogue({
       backends: [{ name: 'a' }],
       naming: { mode: 'none', order: ['a'] },
+      shapes: new Map(),
       items: new Map([
         [
           'a',

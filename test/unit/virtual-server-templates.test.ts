@@ -58,6 +58,7 @@ describe('URI templates', () => {
     const routes = routesFrom(table, {
       backends: ['evil', 'b'],
       naming: { mode: 'prefix', order: ['evil', 'b'] },
+      shapes: new Map(),
     });
     expect(routes.route('resource', `${'a'.repeat(8_000)}!`)).to.equal(undefined);
     expect(routes.route('resource', `/${'a,'.repeat(2_000_000)}`)).to.equal(undefined);
