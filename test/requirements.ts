@@ -667,7 +667,6 @@ export const FAULTS = {
   },
   B20: {
     text: 'partial failure during restore → stored *desired* backend set unchanged',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   C1: {
     text: 'replica kill -9, and SIGSTOP, and black-holed, with N in-flight calls → the loss rule: each is answered `outcome_unknown` or sent again ≤2 s after the loss is seen (≤3 s for silence); none executed twice; idle sessions continue elsewhere',

@@ -1,45 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
+import { granted, LISTS, listsAdded, namesIn } from '../support/lists.ts';
 import type { McpClient } from '../support/mcp-client.ts';
-import type { Sidecar } from '../support/mesh.ts';
-import { answered, metric, type Setting, startSetting, until } from '../support/story.ts';
+import { answered, type Setting, startSetting, until } from '../support/story.ts';
 
-/** Lists that the sidecar answered by itself, and exchanges that crossed the mesh. */
-async function counts(sidecar: Sidecar): Promise<{ local: number; crossed: number }> {
-  return {
-    local: await metric(sidecar, 'outrigger_sidecar_lists_answered_total'),
-    crossed: await metric(sidecar, 'outrigger_sidecar_exchanges_total'),
-  };
-}
-
-/** Asks until the sidecar answers by itself. */
-async function granted(client: McpClient, sidecar: Sidecar, method = 'tools/list'): Promise<void> {
-  await until(`the sidecar answers ${method}`, async () => {
-    const before = await counts(sidecar);
-    await client.request(method);
-    if ((await counts(sidecar)).local > before.local) return true;
-    await sleep(100);
-    return false;
-  });
-}
-
-/** What an action added to the counts. */
-async function added(sidecar: Sidecar, action: () => Promise<unknown>) {
-  const before = await counts(sidecar);
-  await action();
-  const after = await counts(sidecar);
-  return { local: after.local - before.local, crossed: after.crossed - before.crossed };
-}
-
-async function names(client: McpClient): Promise<string[]> {
-  const reply = await client.request('tools/list');
-  const { tools } = (reply.answer?.result ?? {}) as { tools?: { name: string }[] };
-  if (tools === undefined) throw new Error(`no tools: ${reply.status} ${reply.body}`);
-  return tools.map(({ name }) => name);
-}
-
-const LISTS = ['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list'];
 const METHOD = 'notifications/tools/list_changed';
 
 describe('lists that the sidecar answers by itself', () => {
@@ -58,14 +23,14 @@ describe('lists that the sidecar answers by itself', () => {
       await granted(client, sidecar, method);
       const seen = setting.backend.view.requests({ rpc: method }).length;
       let own = '';
-      const added_ = await added(sidecar, async () => {
+      const added_ = await listsAdded(sidecar, async () => {
         own = (await client.send({ jsonrpc: '2.0', id: 'same', method }).reply()).body;
       });
       expect(added_).to.deep.equal({ local: 1, crossed: 0 });
       expect(own).to.equal(first.body);
       expect(setting.backend.view.requests({ rpc: method }).length).to.equal(seen);
     }
-    const cursor = await added(sidecar, () => client.request('tools/list', { cursor: '' }));
+    const cursor = await listsAdded(sidecar, () => client.request('tools/list', { cursor: '' }));
     expect(cursor).to.deep.equal({ local: 0, crossed: 1 });
   });
 
@@ -97,10 +62,15 @@ describe('lists that the sidecar answers by itself', () => {
         ['another session of the same token', [other, 200]],
       ] as const);
       for (const [who, [client, status]] of without) {
-        const sum = await added(sidecar, async () => expect(await statuses(client), who).to.equal(status));
+        const sum = await listsAdded(sidecar, async () =>
+          expect(await statuses(client), who).to.equal(status),
+        );
         expect(sum, who).to.deep.equal({ local: 0, crossed: status === 401 ? 0 : 1 });
       }
-      expect(await added(sidecar, () => alice.request('tools/list'))).to.deep.equal({ local: 1, crossed: 0 });
+      expect(await listsAdded(sidecar, () => alice.request('tools/list'))).to.deep.equal({
+        local: 1,
+        crossed: 0,
+      });
     },
   );
 
@@ -129,7 +99,7 @@ describe('lists that the sidecar answers by itself', () => {
     const { client } = await setting.open({ token });
     await granted(client, sidecar);
     await sleep(4_000);
-    const late = await added(sidecar, () => client.request('tools/list'));
+    const late = await listsAdded(sidecar, () => client.request('tools/list'));
     expect(late).to.deep.equal({ local: 0, crossed: 1 });
   });
 
@@ -173,11 +143,11 @@ describe('lists that the sidecar answers by itself', () => {
         backend.script({ tools });
         for (let burst = 0; burst < 5; burst += 1) backend.push({ method: METHOD }, alice.backendSession);
         await until('the change is announced', () => hears.messages.length > heard);
-        expect(await names(alice.client)).to.deep.equal(tools.map(({ name }) => name));
+        expect(await namesIn(alice.client)).to.deep.equal(tools.map(({ name }) => name));
         await sleep(300);
         expect(hears.messages.length).to.equal(heard + 1);
         await granted(alice.client, sidecar);
-        expect(await names(alice.client)).to.deep.equal(tools.map(({ name }) => name));
+        expect(await namesIn(alice.client)).to.deep.equal(tools.map(({ name }) => name));
       }
       // Nothing was said to bob's session, and what is said to both without a change is said to nobody.
       expect(other.messages).to.deep.equal([]);
