@@ -2,17 +2,19 @@ import { systemClock } from '../shared/clock.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
+import { admissionRules } from './admission-rules.ts';
 import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
 import { createStrategy } from './credentials/create.ts';
 import { createVerifier } from './identity/verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
-import { observeSessions } from './observe.ts';
+import { observeRefusals, observeSessions } from './observe.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
+import { Admission } from './session/admission.ts';
 import type { ReachableBackend } from './session/backend-link.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
@@ -57,6 +59,10 @@ export async function startControlPlane(settings: Settings, program: Program): P
   program.defer('backends', () => registry.stop());
   const backends = reachableBackends(settings, registry);
   const keys = loadKeys(settings.keys, settings.stateFolder);
+  const admission = new Admission({
+    rules: admissionRules(settings),
+    onRefused: observeRefusals(metrics, log),
+  });
   const sessions: SessionPlane = sessionPlane({
     settings,
     log,
@@ -64,6 +70,7 @@ export async function startControlPlane(settings: Settings, program: Program): P
     store,
     backends,
     keys,
+    admission,
     watcher: {
       stale: (session, kinds) => capabilities.stale(session, kinds),
       read: (session) => capabilities.read(session),
@@ -121,12 +128,13 @@ interface SessionParts {
   readonly store: SessionStore;
   readonly backends: ReadonlyMap<string, ReachableBackend>;
   readonly keys: Keys;
+  readonly admission: Admission;
   readonly watcher: ListWatcher;
   readonly ended: (sessionId: string) => void;
 }
 
 function sessionPlane(parts: SessionParts): SessionPlane {
-  const { settings, log, metrics, store, backends, keys, watcher, ended } = parts;
+  const { settings, log, metrics, store, backends, keys, admission, watcher, ended } = parts;
   const policies = new Map(settings.backends.map((backend) => [backend.name, policyOf(backend)]));
   return createSessionPlane({
     replica: settings.replica,
@@ -137,6 +145,7 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     backends,
     policy: (name) => policies.get(name) ?? NO_POLICY,
     virtualServer: (name) => virtualServer(settings, name),
+    admission,
     limits: { ...settings.limits, tokenGraceMs: settings.identity.tokenGraceMs },
     observer: observeSessions(metrics, log),
     onSessionEnded: ended,

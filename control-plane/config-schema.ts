@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { Admission, requiredScopes } from './config-admission-schema.ts';
 
 /**
  * The configuration file of the control plane, as it is written. What a file may
@@ -112,6 +113,7 @@ const Filters = section({
 const texts = { title: v.optional(text()), description: v.optional(text()) };
 
 const ToolEntry = section({
+  requiredScopes,
   replay: v.optional(oneOf(['never', 'safe']), 'never'),
   name: v.optional(legalName()),
   ...texts,
@@ -142,6 +144,7 @@ const backendCommon = {
     }),
     {},
   ),
+  requiredScopes,
   filter: v.optional(Filters, {}),
   tools: v.optional(table(ToolEntry), {}),
   prompts: v.optional(table(section({ name: v.optional(legalName()), ...texts })), {}),
@@ -373,6 +376,7 @@ export const ConfigFile = section({
     }),
   ),
   identity: v.optional(Identity, {}),
+  admission: v.optional(Admission, {}),
   advertise: v.optional(
     section({ resource: v.optional(httpUrl()), scopes: v.optional(list(text()), []) }),
     {},

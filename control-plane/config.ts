@@ -7,6 +7,7 @@ import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment } from '../shared/config/variables.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { resolveAdmission } from './config-admission.ts';
 import { childEnvironment, resolveBackends } from './config-backends.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
@@ -87,6 +88,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       context,
     ),
     identity: resolveIdentity(file, context),
+    admission: resolveAdmission(file, context),
     advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
     backends: resolveBackends(file, context),
     virtualServers: resolveVirtualServers(file, context),

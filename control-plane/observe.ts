@@ -1,5 +1,6 @@
 import type { Logger } from '../shared/log.ts';
 import type { Metrics } from './ops/metrics.ts';
+import type { Refusal } from './session/admission.ts';
 import type { SessionObserver } from './session/session-observer.ts';
 
 /** What sessions tell, as metrics and log lines for the people who run the mesh. */
@@ -36,5 +37,13 @@ export function observeSessions(metrics: Metrics, log: Logger): SessionObserver 
     backendCall(backend, outcome, durationMs) {
       metrics.backendCalls.observe({ backend, outcome }, durationMs / 1_000);
     },
+  };
+}
+
+/** What callers were not admitted to: counted, and for whoever looks closer logged. */
+export function observeRefusals(metrics: Metrics, log: Logger): (refusal: Refusal) => void {
+  return ({ action, item: { backend, kind }, why }) => {
+    metrics.admissionRefusals.inc({ backend, reason: why });
+    log.debug('a caller was not admitted', { backend, method: action, kind, reason: why });
   };
 }

@@ -20,6 +20,7 @@ export interface Settings {
   /** Undefined: made once and kept in the state folder, which only stores of one machine allow. */
   readonly keys: Keys | undefined;
   readonly identity: IdentitySettings;
+  readonly admission: AdmissionSettings;
   readonly advertise: AdvertiseSettings;
   /** In the order of the file. */
   readonly backends: readonly BackendSettings[];
@@ -92,6 +93,35 @@ export interface IntrospectionSettings {
   /** How its opaque tokens begin; they are shown to no other issuer. Empty: whatever fits no other issuer's. */
   readonly tokenPrefix: string;
   readonly timeoutMs: number;
+}
+
+/** Who may see and use what. */
+export interface AdmissionSettings {
+  /** What a caller sees that lacks only a scope: the item, and a challenge when it is used; or nothing. */
+  readonly onMissingScope: 'challenge' | 'hide';
+  /** The claim whose texts are a principal's groups in policies. */
+  readonly groupsClaim: string;
+  /** Cedar policies; without any, whoever is verified may see and use everything. */
+  readonly policies: readonly PolicySource[];
+  /** Cedar entities in their JSON form. */
+  readonly entities: readonly unknown[];
+  readonly schema: PolicySource | undefined;
+  /** By the backend's configured name. */
+  readonly backends: ReadonlyMap<string, BackendScopeSettings>;
+}
+
+export interface PolicySource {
+  /** The file, or the place in the configuration. */
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The scopes that one backend asks for. */
+export interface BackendScopeSettings {
+  /** For everything it has. */
+  readonly all: readonly string[];
+  /** For single tools beside those, by the backend's own names. */
+  readonly tools: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What the protected resource metadata says (RFC 9728). */

@@ -249,7 +249,7 @@ export class CapabilityFeed {
     );
     for (const kind of pair.kinds) {
       const known = lists.known(session, pair.contextDigest, kind);
-      const content = known && listContent(known.catalogue, kind);
+      const content = known && listContent(known.pages, kind);
       if (known === undefined || content === undefined) continue;
       until = Math.min(until, now + known.freshForMs);
       const head = headOf(kind, known);

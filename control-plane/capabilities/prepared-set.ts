@@ -3,11 +3,11 @@ import { encodeString } from '../../shared/json-rpc/envelope.ts';
 import { PIECE_BYTES, type ReplicaFrame } from '../../shared/rpc/mesh-protocol.ts';
 import { BACKENDS_META } from '../session/backend-outages.ts';
 import type { KnownList } from '../session/list-view.ts';
-import type { Catalogue, ListKind } from '../virtual-server/catalogue.ts';
-import { byKind } from '../virtual-server/item.ts';
+import type { ListKind, ListPages } from '../virtual-server/catalogue.ts';
+import { byKind, byKind } from '../virtual-server/item.ts';
 import { WeakPool } from '../virtual-server/weak-pool.ts';
 
-/** The items of one merged list by their hashes; the same object for the same list of one catalogue. */
+/** The items of one merged list by their hashes; the same object for the same list of the same pages. */
 export interface ListContent {
   /** SHA-256 of each item as the client sees it, one after the other. */
   readonly hashes: Buffer;
@@ -35,19 +35,19 @@ export interface SetScope {
 const HASH_BYTES = 32;
 
 /** The content of a list, or undefined where it comes in pages: such a list is the replica's to answer. */
-export function listContent(catalogue: Catalogue, kind: ListKind): ListContent | undefined {
-  const known = contents.get(catalogue) ?? new Map<ListKind, ListContent | undefined>();
-  contents.set(catalogue, known);
-  if (!known.has(kind)) known.set(kind, makeContent(catalogue, kind));
+export function listContent(pages: ListPages, kind: ListKind): ListContent | undefined {
+  const known = contents.get(pages) ?? new Map<ListKind, ListContent | undefined>();
+  contents.set(pages, known);
+  if (!known.has(kind)) known.set(kind, makeContent(pages, kind));
   return known.get(kind);
 }
 
-const contents = new WeakMap<Catalogue, Map<ListKind, ListContent | undefined>>();
+const contents = new WeakMap<ListPages, Map<ListKind, ListContent | undefined>>();
 
-function makeContent(catalogue: Catalogue, kind: ListKind): ListContent | undefined {
-  const items = catalogue.items(kind);
+function makeContent(pages: ListPages, kind: ListKind): ListContent | undefined {
+  const items = pages.items(kind);
   if (items === undefined) return undefined;
-  return { hashes: Buffer.concat(items.map(hashOf)), items: () => catalogue.items(kind) ?? [] };
+  return { hashes: Buffer.concat(items.map(hashOf)), items: () => pages.items(kind) ?? [] };
 }
 
 function hashOf(pieces: readonly Uint8Array[]): Buffer {

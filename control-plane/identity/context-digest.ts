@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import type { Actor, IdentityBinding } from './caller.ts';
 
 /** Claims that change with every token and nothing that a caller may see. */
-const FLEETING = ['exp', 'iat', 'nbf', 'jti', 'auth_time', 'nonce', 'sid'] as const;
+export const FLEETING: ReadonlySet<string> = new Set([
+  'exp',
+  'iat',
+  'nbf',
+  'jti',
+  'auth_time',
+  'nonce',
+  'sid',
+]);
 
 /** Claims that the other members of `Visible` hold already, in their normal form. */
 const COVERED = ['iss', 'sub', 'aud', 'act'] as const;

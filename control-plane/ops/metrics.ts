@@ -28,6 +28,8 @@ export interface Metrics {
   readonly exchanges: Gauge;
   /** Frames that came for an exchange or a request that was already over. */
   readonly lateFrames: Counter<'kind'>;
+  /** Requests that were not admitted: denied, or for want of a scope. */
+  readonly admissionRefusals: Counter<'backend' | 'reason'>;
   /** Requests whose version header is another than their session negotiated. */
   readonly otherVersions: Counter;
 }
@@ -93,6 +95,12 @@ export function createMetrics(): Metrics {
       name: 'outrigger_late_frames_total',
       help: 'Frames for an exchange or a request that was already over.',
       labelNames: ['kind'],
+      registers,
+    }),
+    admissionRefusals: new Counter({
+      name: 'outrigger_admission_refusals_total',
+      help: 'Requests that were not admitted, by what they named and why.',
+      labelNames: ['backend', 'reason'],
       registers,
     }),
     otherVersions: new Counter({

@@ -172,6 +172,8 @@ export class BackendNotices {
       const visible = routes.visibleUri(link.name, original);
       if (!session.body.subscriptions.includes(visible)) return;
       if (routes.route('resource', visible)?.backend !== link.name) return;
+      const resource = { backend: link.name, original, visible };
+      if (!this.#options.catalogues.shows(session, reader.caller, resource)) return;
       const renamed = visible === original ? [] : [{ span: uri, bytes: encodeString(visible) }];
       reader.stream.message(forward(message, { splices: [...renamed, ...withoutReserved(message)] }));
     });

@@ -2,6 +2,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { resultWithMeta } from '../../shared/json-rpc/envelope.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { PolicyResource } from '../identity/policies.ts';
+import { principalOf } from '../identity/principal.ts';
 import {
   buildCatalogue,
   type Catalogue,
@@ -11,6 +13,7 @@ import {
 } from '../virtual-server/catalogue.ts';
 import type { Item } from '../virtual-server/item.ts';
 import { LIST_OF, type Routes, routesFrom } from '../virtual-server/routes.ts';
+import type { Admission, Use } from './admission.ts';
 import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, outages } from './backend-outages.ts';
@@ -19,6 +22,7 @@ import { failures, type KnownList, type ListView, listKey, newView, waitedFor } 
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
 import { SharedReads, sameItems } from './shared-reads.ts';
+import { itemAt, opensTo, ShownLists } from './shown-lists.ts';
 import { type MergeRules, mergeRules, type VirtualServer } from './virtual-server.ts';
 
 /** A list of a backend that nobody listens to may have changed unheard; it is read again after this long. */
@@ -44,12 +48,22 @@ export interface CatalogueOptions {
   readonly cursorKey: Uint8Array;
   readonly tables: RoutingTables;
   readonly virtualServer: (name: string) => VirtualServer | undefined;
+  readonly admission: Admission;
   /** Whether the backend's own changes are heard in this session now. */
   readonly hears: (session: LiveSession, backend: string) => boolean;
   /** These lists of a session may have changed: nobody answers them without asking. */
   readonly onStale: (session: LiveSession, kinds: readonly ListKind[]) => void;
   /** A list that a reader no longer waited for has been read after all. */
   readonly onLate: (session: LiveSession, kind: ListKind) => void;
+  /** Another authorization context uses the session: what its client was shown may not be what this caller sees. */
+  readonly onNewContext: (session: LiveSession, caller: Caller) => void;
+}
+
+/** What a request of a client names, and is about to use. */
+export interface Wanted {
+  readonly kind: RouteKind;
+  readonly visible: string;
+  readonly use: Use;
 }
 
 /**
@@ -62,6 +76,7 @@ export class Catalogues {
   readonly #options: CatalogueOptions;
   readonly #cursorKey: Buffer;
   readonly #shared: SharedReads;
+  readonly #shown: ShownLists;
   /** By the digest of their authorization context, the one longest unused first. */
   readonly #views = new WeakMap<LiveSession, Map<string, ListView>>();
 
@@ -72,6 +87,7 @@ export class Catalogues {
       clock: options.clock,
       read: (list) => readList(options.calls, list),
     });
+    this.#shown = new ShownLists(options.admission);
   }
 
   /** The raw result of a list request: every backend that answers in time, the last known items of the others, and who is missing. */
@@ -82,9 +98,9 @@ export class Catalogues {
   ): Promise<readonly Uint8Array[]> {
     const view = this.#view(session, caller);
     await this.#refresh(session, caller, wanted.kind);
-    const catalogue = this.#catalogue(session, view);
-    const page = catalogue.page(wanted.kind, wanted.cursor);
-    view.served.set(wanted.kind, catalogue.version(wanted.kind));
+    const { pages } = await this.#shown.of(view.principal, this.#catalogue(session, view));
+    const page = pages.page(wanted.kind, wanted.cursor);
+    view.served.set(wanted.kind, pages.version(wanted.kind));
     this.remember(session, caller);
     const missing = missingFrom(session, view, wanted.kind);
     if (missing === undefined) return [page];
@@ -98,31 +114,36 @@ export class Catalogues {
     const missing = missingFrom(session, view, kind);
     const fresh = [...session.links.values()].map((link) => this.#freshFor(session, view, { link, kind }));
     const freshForMs = Math.min(missing === undefined ? Number.POSITIVE_INFINITY : RETRY_MS, ...fresh);
-    if (freshForMs <= 0) return undefined;
-    return { catalogue: this.#catalogue(session, view), missing, freshForMs };
+    const shown = this.#shown.known(view.principal, this.#catalogue(session, view));
+    return freshForMs <= 0 || shown === undefined ? undefined : { pages: shown.pages, missing, freshForMs };
   }
 
   /**
-   * Where a visible name leads; undefined where nobody has it. Names belong to the
-   * desired backends, not to those that happen to answer: a name that a silent
-   * backend may own rejects with `backend_unavailable`.
+   * Where a visible name leads; undefined where nobody has it, or where this caller
+   * may not use it, which is answered alike. Names belong to the desired backends, not
+   * to those that happen to answer: a name that a silent backend may own rejects with
+   * `backend_unavailable`. Rejects as `Admission.admits` does.
    */
-  async route(
-    session: LiveSession,
-    caller: Caller,
-    wanted: { kind: RouteKind; visible: string },
-  ): Promise<Route | undefined> {
+  async route(session: LiveSession, caller: Caller, wanted: Wanted): Promise<Route | undefined> {
     const view = this.#view(session, caller);
+    const { admission } = this.#options;
+    const denied: PolicyResource[] = [];
+    const may = (route: Route) =>
+      !admission.guards || this.#admits(session, caller, { wanted, route, denied });
     const known = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
-    if (known !== undefined && known.rivals === undefined) return known;
+    if (isCertain(known) && (await may(known))) return known;
     const remembered = await this.#remembered(session, wanted);
-    if (remembered !== undefined && remembered.rivals === undefined) return remembered;
+    if (isCertain(remembered) && (await may(remembered))) return remembered;
     const list = LIST_OF[wanted.kind];
     const candidates = this.#catalogue(session, view).candidates(wanted.kind, wanted.visible);
     await this.#refresh(session, caller, list, candidates);
     if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates', candidates);
     const catalogue = this.#catalogue(session, view);
-    const found = catalogue.route(wanted.kind, wanted.visible);
+    const listed = catalogue.route(wanted.kind, wanted.visible);
+    // What is denied is answered as what nobody has, and after the same reads.
+    const found = isCertain(listed) && !(await may(listed)) ? undefined : listed;
+    const [refused] = denied;
+    if (found === undefined && refused !== undefined) admission.denied(caller, wanted.use, refused);
     const unread = catalogue.unread(list);
     const [silent] =
       found?.rivals ?? (found === undefined ? candidates : []).filter((each) => unread.includes(each));
@@ -142,6 +163,14 @@ export class Catalogues {
     const catalogue = this.#catalogue(session, this.#view(session, caller));
     const isRead = !catalogue.unread('resources').includes(backend);
     return isRead || session.body.table === undefined ? catalogue : this.#tableOf(session);
+  }
+
+  /** Whether a caller may see a resource of a backend. */
+  shows(session: LiveSession, caller: Caller, resource: Route & { readonly visible: string }): boolean {
+    const { admission } = this.#options;
+    if (!admission.hides) return true;
+    const catalogue = this.#catalogue(session, this.#view(session, caller));
+    return admission.shows(principalOf(caller), itemAt(catalogue, 'resource', resource));
   }
 
   /** Of URIs as the client knows them, those of one backend, as that backend knows them. */
@@ -189,7 +218,8 @@ export class Catalogues {
     const given = () => view.served.get(kind) ?? session.body.served?.[kind];
     if (given() === undefined) return undefined;
     await this.#refresh(session, caller, kind);
-    const version = this.#catalogue(session, view).version(kind);
+    const { pages } = await this.#shown.of(view.principal, this.#catalogue(session, view));
+    const version = pages.version(kind);
     return version === given() ? undefined : version;
   }
 
@@ -215,14 +245,57 @@ export class Catalogues {
     this.#options.tables.forget(session);
   }
 
+  /** What a route leads to, as decisions see it; undefined where that cannot be known now. What they must know of an item is read first. */
+  async #resource(
+    session: LiveSession,
+    caller: Caller,
+    { wanted, route }: { wanted: Wanted; route: Route },
+  ): Promise<PolicyResource | undefined> {
+    const { kind, visible } = wanted;
+    const { backend } = route;
+    const view = this.#view(session, caller);
+    const list = LIST_OF[kind];
+    const link = session.links.get(backend);
+    const isUnread = () => view.items.get(backend)?.[list] === undefined;
+    if (this.#options.admission.readsDefinitions && link !== undefined && isUnread()) {
+      await this.#read(session, caller, { view, link, kind: list });
+      if (isUnread()) return undefined;
+    }
+    return itemAt(this.#catalogue(session, view), kind, { ...route, visible });
+  }
+
+  /** Whether the caller may use what a route leads to; what it may not is added to `denied`. */
+  async #admits(
+    session: LiveSession,
+    caller: Caller,
+    { wanted, route, denied }: { wanted: Wanted; route: Route; denied: PolicyResource[] },
+  ): Promise<boolean> {
+    const { admission } = this.#options;
+    const resource = await this.#resource(session, caller, { wanted, route });
+    if (resource === undefined) return false;
+    if (wanted.kind === 'resource' && resource.definition === undefined && admission.hides) {
+      const view = this.#view(session, caller);
+      const catalogue = this.#catalogue(session, view);
+      const shown = await this.#shown.of(view.principal, catalogue);
+      if (!opensTo(catalogue, shown, route)) {
+        denied.push(resource);
+        return false;
+      }
+    }
+    const admitted = admission.admits(caller, wanted.use, resource);
+    if (!admitted) denied.push(resource);
+    return admitted;
+  }
+
   #view(session: LiveSession, caller: Caller): ListView {
     const views = this.#views.get(session) ?? new Map<string, ListView>();
     this.#views.set(session, views);
     const known = views.get(caller.contextDigest);
     if (known !== undefined && views.size === 1) return known;
-    const view = known ?? newView();
+    const view = known ?? newView(principalOf(caller));
     views.delete(caller.contextDigest);
     views.set(caller.contextDigest, view);
+    if (known === undefined && views.size > 1) this.#options.onNewContext(session, caller);
     const [oldest] = views.keys();
     if (views.size > MOST_VIEWS && oldest !== undefined) views.delete(oldest);
     return view;
@@ -352,6 +425,10 @@ export class Catalogues {
     const shared = saidAt !== undefined && before !== undefined && !list.link.ownProcess;
     return shared ? this.#shared.read(list, { saidAt, before }) : readList(this.#options.calls, list);
   }
+}
+
+function isCertain(route: Route | undefined): route is Route {
+  return route !== undefined && route.rivals === undefined;
 }
 
 /** The backends that are missing from a list, and why, as raw JSON. */

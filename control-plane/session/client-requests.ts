@@ -19,6 +19,7 @@ import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
 import { errorWithVisibleUri, mentionsUri, withVisibleUris } from '../virtual-server/result-uris.ts';
 import { type TaskPlace, taskIdIn } from '../virtual-server/task-results.ts';
+import { type Admission, useOf } from './admission.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
@@ -47,6 +48,7 @@ export interface Turn {
 export interface RequestOptions {
   readonly calls: CallEnvironment;
   readonly catalogues: Catalogues;
+  readonly admission: Admission;
   readonly notices: BackendNotices;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
   readonly onStateLoss: (backend: string) => 'continue' | 'error';
@@ -150,7 +152,8 @@ export class ClientRequests {
         `${call.method} needs a ${kind === 'resource' ? 'uri' : 'name'}.`,
       );
     const visible = decodeString(message.bytes, span);
-    const route = await this.#options.catalogues.route(session, caller, { kind, visible });
+    const use = useOf(message);
+    const route = await this.#options.catalogues.route(session, caller, { kind, visible, use });
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${kind}.`);
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
     if (call.method === 'resources/subscribe') requireRoom(session, visible);
@@ -211,6 +214,7 @@ export class ClientRequests {
     const route = await this.#options.catalogues.route(session, caller, {
       kind: target.kind,
       visible: target.visible,
+      use: useOf(message),
     });
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${target.kind}.`);
     if (session.links.get(route.backend)?.session?.facts.capabilities['completions'] === undefined) {
@@ -251,7 +255,12 @@ export class ClientRequests {
   async #unknown(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {
     const { session } = turn;
     const [only] = session.body.desired;
-    if (session.body.desired.length !== 1 || only === undefined) {
+    const { admission } = this.#options;
+    if (
+      session.body.desired.length !== 1 ||
+      only === undefined ||
+      !admission.admitsUnknown(turn.caller, only)
+    ) {
       throw new MeshError('method_not_found', 'Method not found');
     }
     const answer = await this.#call(turn, call, { backend: only, splices: [] });

@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { notification } from '../../shared/json-rpc/envelope.ts';
+import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { Listening } from './listening.ts';
@@ -72,6 +73,12 @@ export class ListChanges {
     this.#burst(session, kinds);
   }
 
+  /** In the name of this caller, whose request is being answered, beside whoever listens. */
+  compare(session: LiveSession, caller: Caller, kinds: readonly ListKind[]): void {
+    if (this.#options.listening.reader(session) !== undefined)
+      void this.#announce(session, new Set(kinds), caller);
+  }
+
   /** The session left this replica. */
   forget(session: LiveSession): void {
     this.#bursts.get(session)?.cancel();
@@ -112,9 +119,12 @@ export class ListChanges {
     if (this.#bursts.size === 0) this.#lastSaid.clear();
   }
 
-  async #announce(session: LiveSession, kinds: ReadonlySet<ListKind>): Promise<void> {
+  async #announce(
+    session: LiveSession,
+    kinds: ReadonlySet<ListKind>,
+    caller = this.#options.listening.reader(session)?.caller,
+  ): Promise<void> {
     const { catalogues, listening } = this.#options;
-    const caller = listening.reader(session)?.caller;
     if (caller === undefined) return;
     const versions = new Map<ListKind, string>();
     await Promise.all(

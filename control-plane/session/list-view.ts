@@ -1,5 +1,6 @@
 import type { MeshError } from '../../shared/errors.ts';
-import type { Catalogue, ListKind } from '../virtual-server/catalogue.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { Catalogue, ListKind, ListPages } from '../virtual-server/catalogue.ts';
 import type { BackendItems } from '../virtual-server/item.ts';
 import type { Outage } from './backend-outages.ts';
 import type { MergeRules } from './virtual-server.ts';
@@ -15,7 +16,7 @@ export interface Reading {
 
 /** A list as it is shown now. */
 export interface KnownList {
-  readonly catalogue: Catalogue;
+  readonly pages: ListPages;
   /** The missing backends and why, as raw JSON; undefined where none is. */
   readonly missing: string | undefined;
   /** For how long nothing has to be read, in milliseconds. Infinite where all changes are heard. */
@@ -24,6 +25,7 @@ export interface KnownList {
 
 /** What one authorization context sees through a session. Lists are named by `listKey`. */
 export interface ListView {
+  readonly principal: Principal;
   /** Last known items; a backend's list that was never read is absent. */
   readonly items: Map<string, BackendItems>;
   readonly readings: Map<string, Reading>;
@@ -37,8 +39,9 @@ export interface ListView {
   rules: MergeRules | undefined;
 }
 
-export function newView(): ListView {
+export function newView(principal: Principal): ListView {
   return {
+    principal,
     items: new Map(),
     readings: new Map(),
     flights: new Map(),

@@ -6,6 +6,7 @@ import type { CredentialHeaders } from '../credentials/strategy.ts';
 import type { ExchangeHandler } from '../rpc/exchange.ts';
 import type { SessionStore } from '../store/session-store.ts';
 import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
+import type { Admission } from './admission.ts';
 import { isRead, moved } from './backend-call.ts';
 import type { BackendLink, ReachableBackend } from './backend-link.ts';
 import { BackendNotices } from './backend-notices.ts';
@@ -54,6 +55,7 @@ export interface SessionPlaneOptions {
   readonly backends: ReadonlyMap<string, ReachableBackend>;
   readonly policy: (backend: string) => BackendPolicy;
   readonly virtualServer: (name: string) => VirtualServer | undefined;
+  readonly admission: Admission;
   readonly limits: SessionLimits &
     ManagerLimits & {
       readonly initializeAnswerMs: number;
@@ -77,7 +79,7 @@ export interface SessionPlane {
 
 /** Puts sessions and their message path together: from a verified exchange to the backends and back. */
 export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
-  const { clock, observer, limits, policy, watcher } = options;
+  const { clock, observer, limits, policy, watcher, admission } = options;
   const crypto = new RecordCrypto(options.keys.server);
   const calls = { clock, observer, timeouts: policy };
   const serverRequests = new ServerRequests(observer);
@@ -92,9 +94,11 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
       ttlMs: limits.sessionAbsoluteMs,
     }),
     virtualServer: options.virtualServer,
+    admission,
     hears: (session, backend) => listening.hears(session, backend),
     onStale: (session, kinds) => watcher.stale(session, kinds),
     onLate: (session, kind) => listChanges.look(session, [kind]),
+    onNewContext: (session, caller) => listChanges.compare(session, caller, ALL_KINDS),
   });
   const listening: Listening = new Listening({
     clock,
@@ -138,6 +142,12 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     granted: (session) => watcher.granted(session),
   });
   handlers.manager = manager;
+  const stopWatching = admission.onChange(() => {
+    for (const session of manager.sessions()) {
+      watcher.stale(session, ALL_KINDS);
+      listChanges.look(session, ALL_KINDS);
+    }
+  });
   const dispatcher = new Dispatcher({
     manager,
     initializer: new Initializer({
@@ -151,6 +161,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     requests: new ClientRequests({
       calls,
       catalogues,
+      admission,
       notices,
       onStateLoss: (backend) => policy(backend).onStateLoss,
       onFault: options.onFault,
@@ -162,7 +173,15 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     observer,
     onFault: options.onFault,
   });
-  return { handle: dispatcher.handle, manager, lists: catalogues, stop: () => manager.stop() };
+  return {
+    handle: dispatcher.handle,
+    manager,
+    lists: catalogues,
+    stop() {
+      stopWatching();
+      return manager.stop();
+    },
+  };
 }
 
 const ALL_KINDS = ['tools', 'prompts', 'resources', 'resourceTemplates'] as const;

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
@@ -35,7 +35,8 @@ export async function startIntrospection(): Promise<IntrospectionEndpoint> {
   const answers = new Map<string, object>();
   const asked: Asked[] = [];
   let state: State = 'well';
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => void answer(request, response));
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const json = (status: number, body: string) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(body);
     if (request.url === '/.well-known/oauth-authorization-server') {
@@ -65,7 +66,7 @@ export async function startIntrospection(): Promise<IntrospectionEndpoint> {
       case 'moved':
         return void response.writeHead(307, { location: '/introspect' }).end();
     }
-  });
+  };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

@@ -1,0 +1,217 @@
+import { MeshError } from '../../shared/errors.ts';
+import { JsonRpcFault } from '../../shared/json-rpc/fault.ts';
+import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import { isObject, readFields } from '../../shared/json-rpc/object.ts';
+import { fields } from '../../shared/json-rpc/walker.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { Action, Policies, PolicyResource } from '../identity/policies.ts';
+import { type Principal, principalOf } from '../identity/principal.ts';
+import type { ScopeHierarchy } from '../identity/scopes.ts';
+import type { BackendScopeSettings } from '../settings.ts';
+import type { RouteKind } from '../virtual-server/routes.ts';
+
+/** What decides, as configuration has it. */
+export interface AdmissionRules {
+  readonly scopes: ScopeHierarchy;
+  /** What each issuer's tokens need for anything. */
+  readonly issuerScopes: ReadonlyMap<string, readonly string[]>;
+  readonly backendScopes: ReadonlyMap<string, BackendScopeSettings>;
+  /** What a caller sees that lacks a scope: the item, and a challenge when it is used; or nothing. */
+  readonly onMissingScope: 'challenge' | 'hide';
+  readonly policies: Policies | undefined;
+}
+
+/** Why somebody was not admitted. */
+export interface Refusal {
+  readonly caller: Caller;
+  readonly action: Action;
+  readonly item: PolicyResource;
+  readonly why: 'denied' | 'insufficient_scope';
+}
+
+export interface AdmissionOptions {
+  readonly rules: AdmissionRules;
+  readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** What a request of a client does with what it names. */
+export interface Use {
+  readonly action: Action;
+  readonly message: Message;
+}
+
+const USES: Readonly<Record<string, Action>> = {
+  'tools/call': 'call',
+  'prompts/get': 'get',
+  'resources/read': 'read',
+  'resources/subscribe': 'subscribe',
+  'resources/unsubscribe': 'subscribe',
+  'completion/complete': 'complete',
+};
+
+/** What items of a kind are there for. */
+const PURPOSE: Readonly<Record<RouteKind, Action>> = {
+  tool: 'call',
+  prompt: 'get',
+  resource: 'read',
+  template: 'read',
+};
+
+/** What the request does with what it names. */
+export function useOf(message: Message): Use {
+  return { action: USES[message.scanned.method ?? ''] ?? 'call', message };
+}
+
+/**
+ * Whether a caller may see an item, and use it: one decision for lists and for
+ * calls. What a caller may not see it cannot use, and it looks to it like what
+ * does not exist; what it may in no case use it does not see.
+ *
+ * Policies come first, because a challenge would tell of an item. A caller that
+ * lacks only scopes is told all that the operation needs (RFC 6750 §3.1), so that
+ * it can come back with them.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #listeners = new Set<() => void>();
+  #rules: AdmissionRules;
+  #revision = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#rules = options.rules;
+  }
+
+  /** Grows with every change of the rules. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Whether some items may be hidden from some callers. */
+  get hides(): boolean {
+    const { policies, onMissingScope } = this.#rules;
+    return policies !== undefined || (onMissingScope === 'hide' && this.#asksForScopes);
+  }
+
+  /** Whether some uses may be refused. */
+  get guards(): boolean {
+    return this.#rules.policies !== undefined || this.#asksForScopes;
+  }
+
+  /** Whether a decision may depend on what a backend says of an item. */
+  get readsDefinitions(): boolean {
+    return this.#rules.policies?.readsDefinitions ?? false;
+  }
+
+  /** Other rules from now on; whoever keeps what was decided hears of it. */
+  replace(rules: AdmissionRules): void {
+    this.#rules = rules;
+    this.#revision += 1;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Calls after each change of the rules, until what is returned is called. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether the item stands in the lists of the caller. */
+  shows(principal: Principal, item: PolicyResource): boolean {
+    const { policies, onMissingScope } = this.#rules;
+    if (policies !== undefined) {
+      if (policies.decide({ principal, action: 'list', resource: item }) !== 'allow') return false;
+      if (policies.decide({ principal, action: PURPOSE[item.kind], resource: item }) === 'deny') return false;
+    }
+    return onMissingScope === 'challenge' || this.#covers(principal, this.#needed(principal, item));
+  }
+
+  /**
+   * Whether the request may use the item; false: it is to look as if it did not exist.
+   * Throws MeshError `insufficient_scope`, or `unauthenticated` for a caller without
+   * a token, with all scopes that the operation needs.
+   */
+  admits(caller: Caller, { action, message }: Use, item: PolicyResource): boolean {
+    const principal = principalOf(caller);
+    if (!this.shows(principal, item) || !this.#permits(principal, { action, message }, item)) return false;
+    const needed = this.#needed(principal, item);
+    if (this.#covers(principal, needed)) return true;
+    this.#options.onRefused({ caller, action, item, why: 'insufficient_scope' });
+    throw missingScope(caller, needed);
+  }
+
+  /** Something that was asked for is not admitted, and is answered as if it did not exist. */
+  denied(caller: Caller, { action }: Use, item: PolicyResource): void {
+    this.#options.onRefused({ caller, action, item, why: 'denied' });
+  }
+
+  /**
+   * Whether a method that the mesh does not know may go to a backend: policies have
+   * no word for it, so not where there are any. Throws as `admits` does.
+   */
+  admitsUnknown(caller: Caller, backend: string): boolean {
+    if (this.#rules.policies !== undefined) return false;
+    const needed = this.#of(principalOf(caller), this.#rules.backendScopes.get(backend)?.all ?? []);
+    if (!this.#covers(principalOf(caller), needed)) throw missingScope(caller, needed);
+    return true;
+  }
+
+  get #asksForScopes(): boolean {
+    for (const { all, tools } of this.#rules.backendScopes.values()) {
+      if (all.length > 0 || tools.size > 0) return true;
+    }
+    return false;
+  }
+
+  #permits(principal: Principal, { action, message }: Use, resource: PolicyResource): boolean {
+    const { policies } = this.#rules;
+    if (policies === undefined) return true;
+    const decision = policies.decide({ principal, action, resource });
+    if (decision !== 'depends') return decision === 'allow';
+    const args = argumentsOf(message);
+    return args !== 'unreadable' && policies.decideWith({ principal, action, resource }, args) === 'allow';
+  }
+
+  #needed(principal: Principal, { kind, backend, name }: PolicyResource): readonly string[] {
+    const scopes = this.#rules.backendScopes.get(backend);
+    if (scopes === undefined) return NOTHING;
+    const own = kind === 'tool' ? scopes.tools.get(name) : undefined;
+    if (own === undefined && scopes.all.length === 0) return NOTHING;
+    return this.#of(principal, [...scopes.all, ...(own ?? [])]);
+  }
+
+  /** With those that the caller's issuer needs for anything, so that a token with all of them will do. */
+  #of(principal: Principal, scopes: readonly string[]): readonly string[] {
+    if (scopes.length === 0 || principal.kind === 'anonymous') return scopes;
+    return [...new Set([...(this.#rules.issuerScopes.get(principal.binding.issuer) ?? []), ...scopes])];
+  }
+
+  #covers(principal: Principal, needed: readonly string[]): boolean {
+    if (needed.length === 0) return true;
+    return principal.kind === 'identified' && this.#rules.scopes.cover(principal.scopes, needed);
+  }
+}
+
+const NOTHING: readonly string[] = [];
+const ARGUMENTS = fields(['arguments']);
+
+function missingScope({ kind }: Caller, needed: readonly string[]): MeshError {
+  const scope = needed.join(' ');
+  return kind === 'anonymous'
+    ? new MeshError('unauthenticated', 'An access token is required for this.', { scope })
+    : new MeshError('insufficient_scope', 'The access token lacks a scope that this operation needs.', {
+        scope,
+      });
+}
+
+/** The raw arguments of a call; what another reader could take for something else is unreadable. */
+function argumentsOf({ bytes, scanned: { params } }: Message): Buffer | undefined | 'unreadable' {
+  if (params === undefined || !isObject(bytes, params)) return undefined;
+  try {
+    const [span] = readFields(bytes, params, ARGUMENTS);
+    return span === undefined ? undefined : slice(bytes, span);
+  } catch (thrown) {
+    if (thrown instanceof JsonRpcFault) return 'unreadable';
+    throw thrown;
+  }
+}
