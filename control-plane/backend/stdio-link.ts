@@ -10,6 +10,7 @@ import { unsendable } from './faults.ts';
 import type { HealthRecord } from './health.ts';
 import { cancelled, readNumber, renumber, scan } from './messages.ts';
 import { PendingCall } from './pending-call.ts';
+import { SharedSubscriptions } from './shared-subscriptions.ts';
 
 export interface StdioLinkOptions {
   readonly command: ChildCommand;
@@ -32,6 +33,8 @@ export class StdioLink {
   /** By the id that the child knows. */
   readonly #calls = new Map<number, StdioCall>();
   readonly #audience = new Set<BackendEvents>();
+  /** Of a shared child's sessions. */
+  readonly subscriptions = new SharedSubscriptions();
   #lastId = 0;
   #gone: BackendFault | undefined;
   #ending = false;

@@ -21,11 +21,14 @@ export interface LinkOptions extends ReachableBackend {
   readonly hint: BackendHint | undefined;
   /** The session has had a backend session here before: one that is made afresh has lost what that held. */
   readonly had: boolean;
+  /** It was made afresh already, and the client was not told yet. */
+  readonly stateLost: boolean;
   /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
   readonly prepare: (session: BackendSession, credential: CredentialHeaders) => Promise<void>;
   readonly onOpened: (link: BackendLink) => void;
   readonly onMessage: (link: BackendLink, message: Message) => void;
-  readonly onLost: () => void;
+  /** What the record keeps of the link is another: its session is lost, or the client was told of one. */
+  readonly onChanged: () => void;
 }
 
 /** Far more requests than one owner of a session can have open together. */
@@ -62,12 +65,13 @@ export class BackendLink {
   #state: LinkState;
   /** A backend session of this session has existed before the current one. */
   #had: boolean;
-  #stateLost = false;
+  #stateLost: boolean;
 
   constructor(options: LinkOptions) {
     this.name = options.backend.name;
     this.#options = options;
     this.#had = options.had;
+    this.#stateLost = options.stateLost;
     this.#state = this.#resume(options.hint) ?? {
       kind: 'closed',
       fault: undefined,
@@ -118,11 +122,17 @@ export class BackendLink {
     return this.#options.requestIdBase + requests;
   }
 
-  /** True once after a backend session had to be made afresh: what it held is gone. */
+  /** A backend session had to be made afresh, what it held is gone, and nobody was told yet. */
+  get stateLost(): boolean {
+    return this.#stateLost;
+  }
+
+  /** True once after such a loss: whoever takes it tells the client. */
   takeStateLoss(): boolean {
-    const lost = this.#stateLost;
+    if (!this.#stateLost) return false;
     this.#stateLost = false;
-    return lost;
+    this.#options.onChanged();
+    return true;
   }
 
   credential(caller: Caller, signal: AbortSignal): CredentialHeaders | Promise<CredentialHeaders> {
@@ -164,7 +174,7 @@ export class BackendLink {
     if (this.#state.kind !== 'open' || this.#state.session !== session) return;
     this.#close(fault);
     void session.close({ terminate: false, finish: true }).catch(ignore);
-    this.#options.onLost();
+    this.#options.onChanged();
   }
 
   /** Ends the link for good; what is being opened is abandoned. */

@@ -141,7 +141,7 @@ export class BackendNotices {
     }
     switch (method) {
       case 'notifications/cancelled':
-        this.#options.serverRequests.withdraw(session, link, message);
+        this.#options.serverRequests.withdraw(notice, this.#options.listening.reader(session)?.stream);
         return;
       case 'notifications/progress':
         this.#tell(reader, this.#tasks.progress(notice, progressIn(message)));

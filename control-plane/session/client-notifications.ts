@@ -7,6 +7,7 @@ import type { LiveSession } from './live-session.ts';
 import { withoutReserved } from './reserved-meta.ts';
 import type { ServerRequests } from './server-requests.ts';
 import type { SessionObserver } from './session-observer.ts';
+import { withCancelled } from './session-record.ts';
 
 const CREDENTIAL_TIMEOUT_MS = 10_000;
 
@@ -41,14 +42,20 @@ export class ClientNotifications {
   /** Only what still runs can be cancelled; anything else is ignored (MCP, Cancellation). */
   #cancel(session: LiveSession, { bytes, scanned }: Message): void {
     const { requestId, params } = scanned;
-    const call =
-      requestId === undefined ? undefined : session.calls.get(slice(bytes, requestId).toString('utf8'));
-    if (call === undefined || params === undefined) {
+    if (requestId === undefined || params === undefined) {
       this.#observer.dropped('message');
       return;
     }
-    const { reason } = JSON.parse(slice(bytes, params).toString('utf8')) as { reason?: unknown };
-    call.cancel(typeof reason === 'string' ? reason : undefined);
+    const id = slice(bytes, requestId).toString('utf8');
+    const call = session.calls.get(id);
+    const { reason: given } = JSON.parse(slice(bytes, params).toString('utf8')) as { reason?: unknown };
+    const reason = typeof given === 'string' ? given : undefined;
+    if (call !== undefined) call.cancel(reason);
+    // An earlier owner may be finishing it, and looks at what changes in the record.
+    else if (session.epoch > 1) {
+      const more = { id, epoch: session.epoch, ...(reason === undefined ? {} : { reason }) };
+      session.update({ cancelled: withCancelled(session.body.cancelled, more) });
+    } else this.#observer.dropped('message');
   }
 
   /** Of a task that the client holds: to the backend that asked for it. */

@@ -55,7 +55,7 @@ export interface RequestOptions {
   readonly onFault: (error: MeshError) => void;
 }
 
-/** How long a new log level waits for the backends that are told of it. */
+/** How long a new log level waits for the backends that are told of it, and what the session keeps for the record to have it. */
 const LEVEL_MS = 2_000;
 
 const EMPTY = Buffer.from('{}');
@@ -160,7 +160,7 @@ export class ClientRequests {
     const { backend } = route;
     if (createsTask(turn)) return this.#create(turn, call, { backend, splices });
     const answer = await this.#call(turn, call, { backend, splices });
-    if (answer.scanned.error === undefined) this.#noteSubscription(turn, visible);
+    if (answer.scanned.error === undefined) await this.#noteSubscription(turn, visible);
     return this.#relay(turn, call, { backend, answer });
   }
 
@@ -174,13 +174,15 @@ export class ClientRequests {
     return this.#relay(turn, call, { backend: target.backend, answer, place: 'created' });
   }
 
-  #noteSubscription({ session, caller, message: { scanned } }: Turn, uri: string): void {
+  /** A subscription that was answered is the session's on any replica. */
+  async #noteSubscription({ session, caller, message: { scanned } }: Turn, uri: string): Promise<void> {
     const subscribed = scanned.method === 'resources/subscribe';
     if (!subscribed && scanned.method !== 'resources/unsubscribe') return;
     const others = session.body.subscriptions.filter((known) => known !== uri);
     session.update({ subscriptions: subscribed ? [...others, uri] : others });
     // Whose it is must be known to whoever subscribes again.
     this.#options.catalogues.remember(session, caller);
+    await this.#atMost(LEVEL_MS, Promise.allSettled([session.saved()]));
   }
 
   /** A backend's answer under the client's id; its bytes are untouched but for what only the mesh can say. */
@@ -238,7 +240,8 @@ export class ClientRequests {
     const logging = [...session.links.values()].filter(
       (link) => link.session?.facts.capabilities['logging'] !== undefined,
     );
-    await this.#atMost(LEVEL_MS, Promise.allSettled(logging.map((link) => this.#send(turn, link))));
+    const told = logging.map((link) => this.#send(turn, link));
+    await this.#atMost(LEVEL_MS, Promise.allSettled([session.saved(), ...told]));
     return response(call.id, EMPTY);
   }
 

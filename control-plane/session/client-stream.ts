@@ -90,7 +90,7 @@ export class ClientStream {
     if (this.#phase !== 'waiting') return;
     this.#phase = 'streaming';
     this.#reply?.stream();
-    if (this.#options.priming) this.#emit([writeOpening({ ids: this.#options.requestIds, retryMs })], false);
+    if (this.#opens) this.#emit([writeOpening({ ids: this.#options.requestIds, retryMs })], false);
   }
 
   /** A message that is not an answer. Dropped when the reader is too far behind; false says so. */
@@ -275,11 +275,13 @@ export class ClientStream {
 
   #deliver(reply: ReplySink, entry: Entry, logged: boolean): boolean {
     const eventId = logged ? this.#eventId(entry.seq) : undefined;
-    this.#resumable ||= logged;
-    if (!this.#isOpening(entry)) return reply.event(entry.pieces, eventId);
-    return (
-      eventId === undefined || reply.event([], eventId, readOpening(Buffer.concat(entry.pieces)).retryMs)
-    );
+    if (!this.#isOpening(entry)) {
+      this.#resumable ||= logged;
+      return reply.event(entry.pieces, eventId);
+    }
+    if (!this.#options.priming || eventId === undefined) return true;
+    this.#resumable = true;
+    return reply.event([], eventId, readOpening(Buffer.concat(entry.pieces)).retryMs);
   }
 
   /** Nobody reads: what the log has can be fetched from there, only the rest must wait here. */
@@ -289,8 +291,13 @@ export class ClientStream {
     this.#waitingBytes = waiting.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  /** The log begins with what is owed on the stream, also where the client's version has no such event. */
+  get #opens(): boolean {
+    return this.#options.priming || this.#options.owes > 0;
+  }
+
   #isOpening(entry: Entry): boolean {
-    return this.#options.priming && entry.seq === 1;
+    return this.#opens && entry.seq === 1;
   }
 
   #eventId(seq: number): string {

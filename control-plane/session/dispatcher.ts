@@ -65,19 +65,27 @@ export class Dispatcher {
     if (message.scanned.method === 'initialize' && exchange.sessionId === '') {
       return this.#options.initializer.run(exchange, message);
     }
-    const { kind } = message.scanned;
-    const finishing =
-      kind === 'request' ? undefined : this.#options.manager.finishing(exchange.caller, exchange.sessionId);
-    return this.#one(exchange, finishing ?? (await this.#session(exchange)), message);
+    const session = this.#finishing(exchange, message) ?? (await this.#session(exchange));
+    if (message.scanned.kind === 'request') this.#run(session, exchange, [message]);
+    else {
+      this.#tell(session, exchange, message);
+      exchange.reply.accepted();
+    }
+    this.#options.serverRequests.arrived(session);
   }
 
-  async #one(exchange: Exchange, session: LiveSession, message: Message): Promise<void> {
-    if (message.scanned.kind === 'request') {
-      this.#run(session, exchange, [message]);
-      return;
-    }
-    this.#tell(session, exchange, message);
-    exchange.reply.accepted();
+  /** The session that another replica has taken over, where a reply, progress or a cancellation belongs to what is finished of it here. */
+  #finishing({ caller, sessionId }: Exchange, message: Message): LiveSession | undefined {
+    const { manager, serverRequests } = this.#options;
+    const { kind, requestId } = message.scanned;
+    const session = kind === 'request' ? undefined : manager.finishing(caller, sessionId);
+    if (session === undefined || !manager.serves(caller, sessionId)) return session;
+    // It is served here again: each owner has its own calls.
+    const isIts =
+      requestId === undefined
+        ? serverRequests.concerns(session, message)
+        : session.calls.has(slice(message.bytes, requestId).toString('utf8'));
+    return isIts ? session : undefined;
   }
 
   async #batch(exchange: Exchange, messages: readonly Message[]): Promise<void> {
@@ -93,6 +101,7 @@ export class Dispatcher {
       if (message.scanned.kind !== 'request') this.#tell(session, exchange, message);
     if (requests.length > 0) this.#run(session, exchange, requests);
     else exchange.reply.accepted();
+    this.#options.serverRequests.arrived(session);
   }
 
   #tell(session: LiveSession, exchange: Exchange, message: Message): void {
@@ -149,7 +158,9 @@ export class Dispatcher {
   }
 
   async #listen(exchange: Exchange): Promise<void> {
-    await this.#options.listening.open(await this.#session(exchange), exchange);
+    const session = await this.#session(exchange);
+    await this.#options.listening.open(session, exchange);
+    this.#options.serverRequests.arrived(session);
   }
 
   async #terminate(exchange: Exchange): Promise<void> {

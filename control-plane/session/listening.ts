@@ -19,6 +19,8 @@ export interface ListeningOptions {
   readonly onGap: (session: LiveSession, link: BackendLink) => void;
   /** The answer to a request whose call was lost with its replica. */
   readonly lostAnswer: (rawId: string) => readonly Uint8Array[];
+  /** The client was told so of the calls of this stream. */
+  readonly onLost: (session: LiveSession, stream: string) => void;
 }
 
 /** The wait before a backend that is gone is tried again, doubled after each failure. */
@@ -244,8 +246,10 @@ export class Listening {
     if (events.length === 0) throw new MeshError('invalid_request', 'This stream is not kept any more.');
     reply.stream();
     replay(reply, { id, epoch, after, events });
-    for (const owed of owedRequests(events)) reply.event(this.#options.lostAnswer(owed));
+    const owed = owedRequests(events);
+    for (const each of owed) reply.event(this.#options.lostAnswer(each));
     reply.end();
+    if (owed.length > 0) this.#options.onLost(session, id);
   }
 }
 

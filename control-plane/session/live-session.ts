@@ -17,13 +17,15 @@ import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
 import type { RecordCrypto, SessionPurpose } from './record-crypto.ts';
 import type { SessionId } from './session-id.ts';
-import { fitting, type SessionBody, type SessionSummary } from './session-record.ts';
+import { fitting, parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
 
 const SAVE_ATTEMPTS = 3;
 /** Estimates, without the lists: a session, and each of its backends. */
 const SESSION_BYTES = 12 * 1024;
 const LINK_BYTES = 4 * 1024;
+/** Whoever takes a session over looks long before. */
+const NOTE_TTL_MS = 5 * 60_000;
 
 export interface SessionLimits {
   readonly sessionIdleMs: number;
@@ -241,6 +243,37 @@ export class LiveSession {
     if (this.#dirty && this.#state === 'live') throw storeUnavailable();
   }
 
+  /** Cancels here what its client has cancelled where the session is served now. Never rejects. */
+  async heedCancellations(): Promise<void> {
+    const { store, crypto } = this.#env;
+    const record = await store.load(this.key).catch(() => null);
+    const text = record === null ? undefined : crypto.openBody(this.key.name, this.id.secret, record.body);
+    const body = text === undefined ? undefined : parseBody(text);
+    for (const { id, epoch, reason } of body?.cancelled ?? []) {
+      if (epoch > this.epoch) this.calls.get(id)?.cancel(reason);
+    }
+  }
+
+  /**
+   * Tells whoever takes care of the unanswered requests of backends that these, which
+   * this owner passed on, are still answered here. Never rejects.
+   */
+  async keepRequests(ids: readonly string[]): Promise<void> {
+    const { store, crypto } = this.#env;
+    const note = noteName(this.key, this.epoch);
+    const text = crypto.sealTable(note, JSON.stringify(ids));
+    await store.putTable(note, text, NOTE_TTL_MS).catch(ignore);
+  }
+
+  /** The requests that the owner of an earlier epoch still takes care of. Rejects with `store_unavailable`. */
+  async requestsKept(epoch: number): Promise<readonly string[]> {
+    const { store, crypto } = this.#env;
+    const note = noteName(this.key, epoch);
+    const sealed = await store.getTable(note);
+    const text = sealed === null ? undefined : crypto.openTable(note, sealed);
+    return text === undefined ? [] : (JSON.parse(text) as string[]);
+  }
+
   /** Another replica owns the session now: nothing new is served, nothing appended or deleted here. */
   fence(): void {
     this.#leave('fenced', { kind: 'disconnect' });
@@ -358,11 +391,20 @@ export class LiveSession {
       const hint = link === undefined ? this.#body.hints[name] : link.session?.hint;
       if (hint !== undefined) hints[name] = hint;
     }
+    const { asked, cancelled } = this.#body;
+    const taken = JSON.stringify([asked, cancelled]).length;
+    const restarted = this.#restarted();
     return this.#env.crypto.sealBody(
       this.key.name,
       this.id.secret,
-      JSON.stringify({ ...this.#body, opened: this.#opened(), hints: fitting(hints) }),
+      JSON.stringify({ ...this.#body, opened: this.#opened(), restarted, hints: fitting(hints, taken) }),
     );
+  }
+
+  #restarted(): string[] | undefined {
+    const { desired, restarted = [] } = this.#body;
+    const names = desired.filter((name) => this.links.get(name)?.stateLost ?? restarted.includes(name));
+    return names.length === 0 ? undefined : names;
   }
 
   #opened(): string[] {
@@ -386,13 +428,14 @@ export class LiveSession {
       requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
       hint: this.#body.hints[name],
       had: this.#body.opened.includes(name),
+      stateLost: this.#body.restarted?.includes(name) ?? false,
       prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
       onOpened: (opened) => {
         this.save();
         handlers.backendOpened(this, opened);
       },
       onMessage: (from, message) => handlers.backendMessage(this, from, message),
-      onLost: () => this.save(),
+      onChanged: () => this.save(),
     });
     return [[name, link]];
   }
@@ -408,6 +451,13 @@ const UNBORN: RecordHeader = {
   schema: RECORD_SCHEMA,
   keyId: '',
 };
+
+/** Beside the routing tables: no epoch guards it, so an owner that is fenced can still write it. */
+function noteName({ name }: RecordKey, epoch: number): string {
+  return `kept-${name}-${epoch}`;
+}
+
+function ignore(): void {}
 
 function storeUnavailable(): MeshError {
   return new MeshError('store_unavailable', 'The session store cannot be written now.', {

@@ -20,33 +20,38 @@ export async function replayState(
   session: LiveSession,
   target: ReplayTarget,
 ): Promise<void> {
-  const { backend, credential } = target;
-  const { capabilities } = backend.facts;
-  const { logLevel } = session.body;
-  const requests: { method: string; params: object }[] = [];
-  if (logLevel !== undefined && capabilities['logging'] !== undefined) {
-    requests.push({ method: 'logging/setLevel', params: { level: logLevel } });
+  const { capabilities } = target.backend.facts;
+  let lastId = FIRST_ID - 1;
+  const ask = (method: string, params: object) => {
+    lastId += 1;
+    return send(target, { id: lastId, method, params });
+  };
+  const uris =
+    capabilities['resources']?.subscribe === true
+      ? await catalogues.ownedUris(session, target.name, session.body.subscriptions)
+      : [];
+  const level = async () => {
+    let told: string | undefined;
+    // A level that is set meanwhile is told to the backends that are there, and this one is not yet.
+    while (capabilities['logging'] !== undefined && session.body.logLevel !== told) {
+      told = session.body.logLevel;
+      await ask('logging/setLevel', { level: told });
+    }
+  };
+  await Promise.all([level(), ...uris.map((uri) => ask('resources/subscribe', { uri }))]);
+}
+
+/** Never rejects. */
+async function send(
+  { backend, credential }: ReplayTarget,
+  { id, method, params }: { id: number; method: string; params: object },
+): Promise<void> {
+  const rawParams = [Buffer.from(JSON.stringify(params))];
+  const pieces = request({ id: Buffer.from(String(id)), method, params: rawParams });
+  const limits = { timeoutMs: TIMEOUT_MS, maxTimeoutMs: TIMEOUT_MS };
+  try {
+    await backend.call({ id, pieces, method, credential, ...limits, onMessage: () => {} });
+  } catch {
+    // It goes on without.
   }
-  if (capabilities['resources']?.subscribe === true) {
-    const uris = await catalogues.ownedUris(session, target.name, session.body.subscriptions);
-    for (const uri of uris) requests.push({ method: 'resources/subscribe', params: { uri } });
-  }
-  await Promise.allSettled(
-    requests.map(({ method, params }, index) => {
-      const id = FIRST_ID + index;
-      return backend.call({
-        id,
-        pieces: request({
-          id: Buffer.from(String(id)),
-          method,
-          params: [Buffer.from(JSON.stringify(params))],
-        }),
-        method,
-        credential,
-        timeoutMs: TIMEOUT_MS,
-        maxTimeoutMs: TIMEOUT_MS,
-        onMessage: () => {},
-      });
-    }),
-  );
 }

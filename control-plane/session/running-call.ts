@@ -24,7 +24,7 @@ export class RunningCall implements ActiveCall {
   readonly progressToken: Buffer | undefined;
   #sent: SentCall | undefined;
   #over = false;
-  #onOver: (() => void) | undefined;
+  readonly #watchers: (() => void)[] = [];
   #progress = Number.NEGATIVE_INFINITY;
 
   constructor(options: RunningCallOptions) {
@@ -45,10 +45,13 @@ export class RunningCall implements ActiveCall {
 
   /** Resolves when it has ended. */
   finished(): Promise<void> {
-    if (this.#over) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onOver = resolve;
-    });
+    return new Promise((resolve) => this.whenOver(resolve));
+  }
+
+  /** Runs at its end, or now when that has been. */
+  whenOver(run: () => void): void {
+    if (this.#over) run();
+    else this.#watchers.push(run);
   }
 
   /** Notes under which id the request stands at its backend; a call that is over is not sent any more. */
@@ -88,7 +91,7 @@ export class RunningCall implements ActiveCall {
   #end(): boolean {
     const first = !this.#over;
     this.#over = true;
-    this.#onOver?.();
+    for (const run of this.#watchers.splice(0)) run();
     return first;
   }
 }

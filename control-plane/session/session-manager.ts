@@ -136,6 +136,11 @@ export class SessionManager {
     return session?.bindingKey === caller.bindingKey ? session : undefined;
   }
 
+  /** Whether this replica serves the session now. */
+  serves(caller: Caller, sessionId: string): boolean {
+    return this.#own(caller, sessionId) !== undefined;
+  }
+
   /** Ends the caller's session everywhere. Its record goes first, so that nothing restores it. */
   async terminate(caller: Caller, sessionId: string): Promise<void> {
     const id = parseSessionId(sessionId);
@@ -170,6 +175,8 @@ export class SessionManager {
   finish(session: LiveSession, finished: Promise<void>): void {
     const { text } = session.id;
     this.#finishing.set(text, session);
+    // What came to the new owner while this one had not heard of it.
+    void session.heedCancellations();
     void finished.finally(() => {
       if (this.#finishing.get(text) === session) this.#finishing.delete(text);
     });
@@ -325,10 +332,13 @@ export class SessionManager {
   #invalidated(name: string | null): void {
     if (name === null) {
       for (const session of this.#live.values()) this.#recheck(session);
-      return;
+    } else {
+      const session = this.#byRecord.get(name);
+      if (session !== undefined) this.#recheck(session);
     }
-    const session = this.#byRecord.get(name);
-    if (session !== undefined) this.#recheck(session);
+    for (const session of this.#finishing.values()) {
+      if (name === null || name === session.key.name) void session.heedCancellations();
+    }
   }
 
   /** A hint that the record changed: idle sessions ask the store at their next use, busy ones and those that a sidecar answers for at once. */

@@ -82,7 +82,11 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
   const { clock, observer, limits, policy, watcher, admission } = options;
   const crypto = new RecordCrypto(options.keys.server);
   const calls = { clock, observer, timeouts: policy };
-  const serverRequests = new ServerRequests(observer);
+  const serverRequests = new ServerRequests({
+    clock,
+    observer,
+    listener: (session) => listening.reader(session)?.caller,
+  });
   const catalogues: Catalogues = new Catalogues({
     calls,
     clock,
@@ -105,6 +109,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     tokenGraceMs: limits.tokenGraceMs,
     onGap: (session, link) => listChanges.mark(session, link.name, ALL_KINDS),
     lostAnswer,
+    onLost: (session, stream) => serverRequests.lost(session, stream),
   });
   const listChanges = new ListChanges({
     clock,
@@ -247,6 +252,7 @@ class Handlers implements SessionHandlers {
       this.#release(session);
       return undefined;
     }
+    this.#parts.serverRequests.keep(session);
     const finished = Promise.all(finishing.map((call) => call.finished())).then(() => this.#release(session));
     this.manager?.finish(session, finished);
     return finished;

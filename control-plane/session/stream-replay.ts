@@ -1,3 +1,5 @@
+import { slice } from '../../shared/json-rpc/message.ts';
+import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import type { ReplySink } from '../rpc/exchange.ts';
 import { formatEventId, type LoggedEvent } from './event-log.ts';
 
@@ -39,14 +41,20 @@ export function replay(reply: ReplySink, stream: Replay): number {
   return last;
 }
 
-/** The raw ids of the requests whose answers a stored stream still owes. */
+/** The raw ids of the requests whose answers a stored stream still owes. Those of several come in any order. */
 export function owedRequests(events: readonly LoggedEvent[]): readonly string[] {
-  const first = events[0];
+  const [first, ...rest] = events;
   if (first === undefined || !isOpening(first)) return [];
-  const answers = events.slice(1).filter(({ answer }) => answer).length;
-  // Answers come in any order; only a stream of one request tells whose is missing.
+  const answers = rest.filter(({ answer }) => answer);
   const { ids } = readOpening(first.data);
-  return answers === 0 ? ids : [];
+  if (answers.length >= ids.length) return [];
+  const answered = new Set(answers.map(({ data }) => answeredId(data)));
+  return ids.filter((id) => !answered.has(id));
+}
+
+function answeredId(data: Buffer): string {
+  const { id } = scanMessage(data);
+  return id === undefined ? '' : slice(data, id).toString('utf8');
 }
 
 /** What is said where nothing of a stream is left. */

@@ -2,6 +2,7 @@ import type { SidecarMetrics } from '../ops/metrics.ts';
 import { Buffers } from './buffers.ts';
 import { EventStreams } from './event-streams.ts';
 import type { ExchangeAnswer } from './exchange-answer.ts';
+import { RunningIds } from './running-ids.ts';
 
 export interface EdgeLimits {
   /** The longest body of a request, in bytes; the mesh's own limit applies too, once it is known. */
@@ -22,6 +23,7 @@ export class EdgeState {
   readonly buffers: Buffers;
   readonly streams: EventStreams;
   readonly open = new Set<ExchangeAnswer>();
+  readonly running = new RunningIds();
   draining = false;
   #idle: (() => void) | undefined;
 

@@ -189,12 +189,13 @@ export class Edge {
       return;
     }
     if (this.#answerList(call, crossing, authorization)) return;
-    const { kind, body, scanned } = crossing;
+    const { kind, body, scanned, ids } = crossing;
     const { sessionId, protocolVersion, lastEventId, traceparent, tracestate } = head;
     const answer = new ExchangeAnswer(response, this.state, {
       kind,
       context: this.#context(head, crossing),
       prefersEvents: kind === 'message' && prefersEvents(head.accept),
+      running: this.state.running.begin(sessionId, ids),
     });
     answer.attach(
       this.#options.mesh.open(
@@ -208,6 +209,7 @@ export class Edge {
           tracestate,
           body,
           scanned,
+          ids,
         },
         answer,
       ),
@@ -224,7 +226,8 @@ export class Edge {
     if (id === undefined || body === undefined || sessionId === undefined || cursor !== undefined)
       return false;
     const result = this.#options.lists?.find({ sessionId, authorization, method });
-    if (result === undefined) return false;
+    // The replica refuses an id that is in use.
+    if (result === undefined || this.state.running.has(sessionId, slice(body, id).toString())) return false;
     const pieces = response(slice(body, id), result);
     if (prefersEvents(head.accept)) {
       const context = this.#context(head, crossing);

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { MeshError } from '../../shared/errors.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
+import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import { encodeEvent } from '../../shared/sse/writer.ts';
 import type { AnswerSink, ExchangeHandle } from '../mesh/exchange.ts';
 import type { ExchangeKind, Outcome } from '../ops/metrics.ts';
@@ -21,6 +23,11 @@ export class ExchangeAnswer implements AnswerSink {
   readonly #kind: ExchangeKind;
   readonly #context: AnswerContext;
   readonly #events: boolean;
+  readonly #running: readonly string[];
+  /** Of several requests, those that the stream has answered. */
+  readonly #answered = new Set<string>();
+  /** What the stream said last: the one answer, when it has been. */
+  #last: readonly Uint8Array[] = [];
   #handle: ExchangeHandle | undefined;
   #stream: EventStream | undefined;
   #over = false;
@@ -28,13 +35,20 @@ export class ExchangeAnswer implements AnswerSink {
   constructor(
     response: ServerResponse,
     edge: EdgeState,
-    about: { kind: ExchangeKind; context: AnswerContext; prefersEvents: boolean },
+    about: {
+      kind: ExchangeKind;
+      context: AnswerContext;
+      prefersEvents: boolean;
+      /** Its ids in use, which it gives back. */
+      running?: readonly string[];
+    },
   ) {
     this.#response = response;
     this.#edge = edge;
     this.#kind = about.kind;
     this.#context = about.context;
     this.#events = about.prefersEvents;
+    this.#running = about.running ?? [];
     edge.open.add(this);
     response.on('close', () => {
       if (this.#finish('detached')) this.#handle?.detach();
@@ -80,6 +94,8 @@ export class ExchangeAnswer implements AnswerSink {
     // When to come back is no event: with a data line of its own a reader would take it for a message.
     if (pieces.length === 0 && eventId === undefined)
       return this.#stream.send([Buffer.from(`retry: ${retryMs}\n\n`)]);
+    if (this.#context.ids.length > 1) this.#note(pieces);
+    else this.#last = pieces;
     return this.#stream.send(encodeEvent({ id: eventId, retryMs, pieces }));
   }
 
@@ -93,7 +109,9 @@ export class ExchangeAnswer implements AnswerSink {
       writeAnswer(this.#response, this.#edge, answerError(error, this.#context));
       return;
     }
+    if (this.#context.ids.length === 1) this.#note(this.#last);
     for (const id of this.#context.ids) {
+      if (this.#answered.has(id)) continue;
       this.#stream.send(encodeEvent({ pieces: [errorMessage(error, id)] }));
     }
     this.#stream.end();
@@ -112,9 +130,18 @@ export class ExchangeAnswer implements AnswerSink {
     this.#handle?.detach();
   }
 
+  /** Which request a message answers: when the rest is lost, that one has its answer. */
+  #note(pieces: readonly Uint8Array[]): void {
+    if (pieces.length === 0) return;
+    const message = Buffer.concat(pieces);
+    const { kind, id } = scanMessage(message);
+    if (kind === 'response' && id !== undefined) this.#answered.add(slice(message, id).toString());
+  }
+
   #finish(outcome: Outcome): boolean {
     if (this.#over) return false;
     this.#over = true;
+    this.#edge.running.end(this.#running);
     this.#edge.open.delete(this);
     this.#edge.metrics.exchangeEnded(this.#kind, outcome);
     this.#edge.settled();

@@ -119,21 +119,35 @@ export class ClientExchange implements ExchangeHandle {
     return lossRule({ ...lost, kind, message: scanned?.kind, method: scanned?.method, tool: this.#tool() });
   }
 
-  /** Whether this message belongs to the other's exchange: a cancellation by the request's id, a response by its session. */
+  /**
+   * Whether this message belongs to the other's exchange: a cancellation by the request's
+   * id; a reply, or progress, by its id or token, which begins with the stream's name.
+   */
   belongsTo(other: ClientExchange): boolean {
-    const { scanned, body, sessionId } = this.request;
-    const { scanned: theirs, body: theirBody, sessionId: theirSession } = other.request;
-    if (sessionId === undefined || sessionId !== theirSession) return false;
-    if (scanned?.kind === 'response') return other.#streaming;
-    if (scanned?.requestId === undefined || theirs?.id === undefined) return false;
-    if (body === undefined || theirBody === undefined) return false;
-    return slice(body, scanned.requestId).equals(slice(theirBody, theirs.id));
+    const { sessionId } = this.request;
+    if (sessionId === undefined || sessionId !== other.request.sessionId) return false;
+    const names = this.#names;
+    if (names === undefined) return false;
+    if (this.#cancels) return other.request.ids.includes(names);
+    const stream = other.#lastEventId?.slice(0, other.#lastEventId.indexOf('.') + 1);
+    return stream !== undefined && names.startsWith(`"${stream}`);
   }
 
   /** Whether it may belong to another exchange at all. */
   get mayFollow(): boolean {
     const { scanned } = this.request;
-    return scanned?.kind === 'response' || scanned?.method === 'notifications/cancelled';
+    return scanned?.kind === 'response' || scanned?.method === PROGRESS || this.#cancels;
+  }
+
+  get #cancels(): boolean {
+    return this.request.scanned?.method === 'notifications/cancelled';
+  }
+
+  /** The raw id or token of what it is about. */
+  get #names(): string | undefined {
+    const { scanned, body } = this.request;
+    const span = this.#cancels ? scanned?.requestId : (scanned?.id ?? scanned?.progressToken);
+    return span === undefined || body === undefined ? undefined : slice(body, span).toString('utf8');
   }
 
   #tool(): string | undefined {
@@ -148,6 +162,8 @@ export class ClientExchange implements ExchangeHandle {
     }
   }
 }
+
+const PROGRESS = 'notifications/progress';
 
 /** What is said of an exchange that the loss rule does not send again. */
 export function outcomeUnknown(): MeshError {

@@ -116,7 +116,7 @@ class StreamingMeshClient implements ObservedMeshClient {
     this.#waiting.enter(exchange, { again });
   }
 
-  /** A reply or a cancellation follows its exchange to a stream that is being left. */
+  /** A reply, progress or a cancellation follows its exchange to a stream that is being left. */
   #carrier(exchange: ClientExchange): ReplicaStream | undefined {
     if (!exchange.mayFollow) return undefined;
     const carrier = this.#pool.leaving().find((stream) => stream.carries(exchange));

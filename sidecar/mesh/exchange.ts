@@ -14,6 +14,8 @@ export interface ExchangeRequest {
   /** The JSON-RPC message and what the edge's own scan found; undefined for listen and terminate, and `scanned` for a batch. */
   readonly body: Buffer | undefined;
   readonly scanned: Scanned | undefined;
+  /** The verbatim JSON ids of the requests in it; several in a batch. */
+  readonly ids: readonly string[];
 }
 
 /**

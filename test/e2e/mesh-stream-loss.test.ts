@@ -287,41 +287,60 @@ describe('a replica that leaves', () => {
     await Promise.all(replicas.map((replica) => replica[Symbol.asyncDispose]()));
   });
 
-  it(verifies('RPC-5')('still gets the cancellations and replies that belong to its exchanges'), async () => {
-    const held: Exchange[] = [];
-    let first: string | undefined;
-    await using two = await startTwo({
-      handle: (exchange, name) => {
-        first ??= name;
-        const method = JSON.parse(exchange.body.toString()).method;
-        if (name !== first || method !== 'tools/call') return exchange.reply.accepted();
-        held.push(exchange);
-        exchange.reply.stream();
-        exchange.reply.event([Buffer.from('please answer')]);
-      },
-    });
-    await using client = startClient(two.addresses);
-    await connected(client, 2);
-    const [home, next] = byHome(client, two.replicas);
-    const open = send(client, request('tools/call', { name: 'ask' }));
-    await until(() => open.sink.events.length === 1);
-    const drained = home!.server.drain(5_000);
-    await until(() => client.streams().some(({ address, home: is }) => is && address === next!.address));
+  it(
+    verifies(
+      'RPC-5',
+      'RPC-7',
+    )('still gets the cancellations, replies and progress that belong to its exchanges'),
+    async () => {
+      const held: Exchange[] = [];
+      let first: string | undefined;
+      await using two = await startTwo({
+        handle: (exchange, name) => {
+          first ??= name;
+          const method = JSON.parse(exchange.body.toString()).method;
+          if (name !== first || method !== 'tools/call') return exchange.reply.accepted();
+          held.push(exchange);
+          exchange.reply.stream();
+          exchange.reply.event([Buffer.from('please answer')], 'c1-1.1.1');
+        },
+      });
+      await using client = startClient(two.addresses);
+      await connected(client, 2);
+      const [home, next] = byHome(client, two.replicas);
+      const open = send(client, request('tools/call', { name: 'ask' }));
+      const several = send(client, JSON.stringify(request('tools/call', { name: 'one of two' })), {
+        ids: ['7', '"8"'],
+      });
+      await until(() => open.sink.events.length + several.sink.events.length === 2);
+      const drained = home!.server.drain(5_000);
+      await until(() => client.streams().some(({ address, home: is }) => is && address === next!.address));
 
-    const cancelled = (requestId: number) => ({
-      jsonrpc: '2.0',
-      method: 'notifications/cancelled',
-      params: { requestId },
-    });
-    await send(client, cancelled(1)).answered;
-    await send(client, { jsonrpc: '2.0', id: 'asked', result: {} }).answered;
-    await send(client, cancelled(2)).answered;
-    await send(client, cancelled(1), { sessionId: 'session-2' }).answered;
-    expect(next!.arrived).to.have.length(2);
-    expect(home!.arrived).to.have.length(3);
-    held[0]!.reply.end();
-    await drained;
-  });
+      const cancelled = (requestId: number) => ({
+        jsonrpc: '2.0',
+        method: 'notifications/cancelled',
+        params: { requestId },
+      });
+      const progress = (progressToken: string) => ({
+        jsonrpc: '2.0',
+        method: 'notifications/progress',
+        params: { progressToken, progress: 1 },
+      });
+      await send(client, cancelled(1)).answered;
+      await send(client, cancelled(7)).answered;
+      await send(client, { jsonrpc: '2.0', id: 'c1-1.asked', result: {} }).answered;
+      await send(client, progress('c1-1.told')).answered;
+      expect([home!.arrived.length, next!.arrived.length]).to.deep.equal([6, 0]);
+      // Nothing of theirs: another request, what the next replica asked, another session.
+      await send(client, cancelled(2)).answered;
+      await send(client, { jsonrpc: '2.0', id: 'c2-1.asked', result: {} }).answered;
+      await send(client, progress('c1-10.told')).answered;
+      await send(client, cancelled(1), { sessionId: 'session-2' }).answered;
+      expect([home!.arrived.length, next!.arrived.length]).to.deep.equal([6, 4]);
+      for (const each of held) each.reply.end();
+      await drained;
+    },
+  );
 });
 
 describe('a sidecar without a replica', () => {

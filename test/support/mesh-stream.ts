@@ -3,6 +3,7 @@ import type { Departure, Exchange } from '../../control-plane/rpc/exchange.ts';
 import { createMeshServer, type MeshServer } from '../../control-plane/rpc/mesh-server.ts';
 import type { MeshServiceOptions, WelcomeFacts } from '../../control-plane/rpc/mesh-service.ts';
 import type { MeshError } from '../../shared/errors.ts';
+import { slice } from '../../shared/json-rpc/message.ts';
 import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import { silentLogger } from '../../shared/log.ts';
 import {
@@ -204,6 +205,7 @@ export function send(
   const json = typeof message === 'object' && !Buffer.isBuffer(message);
   const body =
     message === undefined ? undefined : Buffer.from(json ? JSON.stringify(message) : (message as string));
+  const scanned = json && body !== undefined ? scanMessage(body) : undefined;
   const handle = client.open(
     {
       kind: 'message',
@@ -214,7 +216,8 @@ export function send(
       traceparent: undefined,
       tracestate: undefined,
       body,
-      scanned: json && body !== undefined ? scanMessage(body) : undefined,
+      scanned,
+      ids: scanned?.id === undefined || body === undefined ? [] : [slice(body, scanned.id).toString()],
       ...more,
     },
     sink,

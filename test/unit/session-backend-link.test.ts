@@ -93,11 +93,12 @@ describe('the link to one backend', () => {
       initializeParams: Buffer.from('{}'),
       requestIdBase: 0,
       hint: undefined,
+      stateLost: false,
       had: changed.hint !== undefined,
       prepare: async () => void events.push('prepared'),
       onOpened: () => events.push('opened'),
       onMessage: () => {},
-      onLost: () => events.push('lost'),
+      onChanged: () => events.push('changed'),
       ...changed,
     });
   }
@@ -222,7 +223,8 @@ describe('the link to one backend', () => {
     const made = await handshake(0).succeed();
     expect(await again).to.equal('made-1');
     expect([notes.takeStateLoss(), notes.takeStateLoss()]).to.deep.equal([true, false]);
-    expect(events).to.deep.equal(['lost', 'prepared', 'opened']);
+    // The last one is that it was said.
+    expect(events).to.deep.equal(['changed', 'prepared', 'opened', 'changed']);
     notes.lost(known, fault('session_lost'));
     expect(notes.session).to.equal(made);
     expect(closed).to.deep.equal([{ session: 'known', credential: undefined }]);
@@ -244,6 +246,18 @@ describe('the link to one backend', () => {
         await opened;
         expect(notes.takeStateLoss()).to.equal(lost);
       }
+    },
+  );
+
+  it(
+    verifies('RST-5')('a loss that an earlier owner of the session had no time to say is still said'),
+    () => {
+      const notes = link({ hint: HINT, stateLost: true });
+      expect([notes.stateLost, notes.takeStateLoss(), notes.takeStateLoss()]).to.deep.equal([
+        true,
+        true,
+        false,
+      ]);
     },
   );
 

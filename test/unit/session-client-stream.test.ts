@@ -157,7 +157,8 @@ describe('what an exchange hears', () => {
     stream.answer(bytes('answer'));
     await settled();
     expect(reader.data).to.deep.equal(['progress', 'answer']);
-    expect(reader.ids).to.deep.equal(['c1-1.1.1', 'c1-1.1.2']);
+    expect(reader.events).to.have.lengthOf(2);
+    expect(reader.ids).to.deep.equal(['c1-1.1.2', 'c1-1.1.3']);
   });
 
   it(verifies('RST-9')('what the store does not take goes out without an id'), async () => {
@@ -308,6 +309,13 @@ describe('what an exchange hears', () => {
     stream.answer(bytes('answer'));
     await settled();
     expect(owedRequests(await log.read(ID))).to.deep.equal([]);
+  });
+
+  it(verifies('RST-11', 'HTTP-6')('and of an array’s requests, which of them are answered'), async () => {
+    const { stream, log } = await setUp({ owes: 3, priming: false });
+    stream.answer(bytes('{"jsonrpc":"2.0","id":2,"result":{"id":1}}'));
+    await settled();
+    expect(owedRequests(await log.read(ID))).to.deep.equal(['1', '3']);
   });
 
   it('a session that moves away is said to whoever reads or is about to', async () => {

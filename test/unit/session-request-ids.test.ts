@@ -26,7 +26,7 @@ function backendSession(fingerprint: string): BackendSession {
 describe('the id under which a client sees a backend’s request', () => {
   const asking = backendSession('0123456789abcdef-of-one');
   const seal = (id: string, key = KEY) =>
-    sealRequestId(key, asking, { backend: 'notes', epoch: 3, id: Buffer.from(id) }) ?? '';
+    sealRequestId(key, asking, { stream: 'c3-1', backend: 'notes', epoch: 3, id: Buffer.from(id) }) ?? '';
 
   it(verifies('RPC-1', 'RPC-7')('gives the backend’s own id back, with value and type'), () => {
     for (const id of ['0', '""', '"0"', '-7', '9007199254740991', '"a b \\" c"', '"ü"']) {
@@ -52,19 +52,34 @@ describe('the id under which a client sees a backend’s request', () => {
   });
 
   it(verifies('RPC-3')('means nothing when it was tampered with, or was never ours'), () => {
-    const sealed = Buffer.from(seal('1'), 'base64url');
+    const text = seal('1');
+    const [stream, name = ''] = text.split('.');
+    const sealed = Buffer.from(name, 'base64url');
     fc.assert(
       fc.property(fc.nat({ max: sealed.length - 1 }), fc.nat({ max: 7 }), (at, bit) => {
         const broken = Buffer.from(sealed);
         broken.writeUInt8(broken.readUInt8(at) ^ (1 << bit), at);
-        expect(openRequestId([KEY], broken.toString('base64url'))).to.equal(undefined);
+        expect(openRequestId([KEY], `${stream}.${broken.toString('base64url')}`)).to.equal(undefined);
       }),
     );
+    for (const other of [`c3-2.${name}`, name, `${text}=`, ` ${text}`, `${text}.`]) {
+      expect(openRequestId([KEY], other), other).to.equal(undefined);
+    }
     fc.assert(fc.property(fc.string(), (text) => openRequestId([KEY], text) === undefined));
+  });
+
+  it(verifies('RPC-4')('is no progress token, nor the reverse'), () => {
+    const origin = { stream: 'c3-1', backend: 'notes', epoch: 3, id: Buffer.from('"mine"') };
+    const token = sealRequestId(KEY, asking, origin, 'progress token') ?? '';
+    expect(openRequestId([KEY], token)).to.equal(undefined);
+    expect(openRequestId([KEY], seal('1'), 'progress token')).to.equal(undefined);
+    expect(openRequestId([KEY], token, 'progress token')?.id.toString()).to.equal('"mine"');
   });
 
   it('has room for ordinary ids only', () => {
     const id = Buffer.from(JSON.stringify('x'.repeat(200)));
-    expect(sealRequestId(KEY, asking, { backend: 'notes', epoch: 1, id })).to.equal(undefined);
+    expect(sealRequestId(KEY, asking, { stream: 'c1-1', backend: 'notes', epoch: 1, id })).to.equal(
+      undefined,
+    );
   });
 });
