@@ -6,7 +6,7 @@ import type { BackendLink } from './backend-link.ts';
 import type { LiveSession } from './live-session.ts';
 import { namesForBackend } from './related-tasks.ts';
 import { withoutReservedInResult } from './reserved-meta.ts';
-import { nameFor, type OpenedName, openName, type Party } from './task-names.ts';
+import { type Keyed, nameFor, type OpenedName, openName, type Party } from './task-names.ts';
 
 /** Tasks of one client that are remembered, so that what it says of them unasked finds its backend. */
 const MOST_REMEMBERED = 1_000;
@@ -30,7 +30,8 @@ export function clientTaskOf(party: Party, { bytes, scanned }: Message): ClientT
   if (span === undefined || bytes[span.start] !== QUOTE) return undefined;
   const own = openName('task of the client', party.session, decodeString(bytes, span));
   if (own?.backend !== party.backend || !own.isOf(party.at)) return undefined;
-  return { place: 'state', splices: [{ span, bytes: own.value }] };
+  // A task's result is what its request would have got: an id in it is no task's.
+  return { place: method === 'tasks/result' ? undefined : 'state', splices: [{ span, bytes: own.value }] };
 }
 
 /** The client's result, raw, with its tasks as the backend that asked knows them. */
@@ -76,7 +77,7 @@ export function clientTaskHolder(
   return name === undefined ? undefined : { link, name };
 }
 
-const remembered = new WeakMap<LiveSession, Map<string, string>>();
+const remembered = new WeakMap<Keyed, Map<string, string>>();
 
 function remember({ session, backend }: Party, taskId: string): void {
   const tasks = remembered.get(session) ?? new Map<string, string>();

@@ -15,9 +15,12 @@ export type NameKind =
   /** A backend's progress token, as the client knows it. */
   | 'progress for a backend';
 
+/** What a session seals under. */
+export type Keyed = Pick<LiveSession, 'sessionKeys'>;
+
 /** Whose value a name stands for. */
 export interface Party {
-  readonly session: LiveSession;
+  readonly session: Keyed;
   /** The configured name. */
   readonly backend: string;
   readonly at: BackendSession;
@@ -44,7 +47,7 @@ export function nameFor(kind: NameKind, { session, backend, at }: Party, value: 
 }
 
 /** Undefined for a name that is not ours, not this session's, or of another kind. */
-export function openName(kind: NameKind, session: LiveSession, name: string): OpenedName | undefined {
+export function openName(kind: NameKind, session: Keyed, name: string): OpenedName | undefined {
   const sealed = Buffer.from(name, 'base64url');
   // One spelling only: decoding passes over what is not of the alphabet.
   if (sealed.toString('base64url') !== name) return undefined;
@@ -58,9 +61,9 @@ export function openName(kind: NameKind, session: LiveSession, name: string): Op
   return undefined;
 }
 
-const keys = new WeakMap<LiveSession, readonly Uint8Array[]>();
+const keys = new WeakMap<Keyed, readonly Uint8Array[]>();
 
-function keysOf(session: LiveSession): readonly Uint8Array[] {
+function keysOf(session: Keyed): readonly Uint8Array[] {
   const known = keys.get(session) ?? session.sessionKeys('tasks');
   keys.set(session, known);
   return known;

@@ -34,7 +34,7 @@ export interface Target {
 export interface Answered {
   readonly backend: string;
   readonly answer: Message;
-  readonly place?: TaskPlace;
+  readonly place?: TaskPlace | undefined;
   /** Of the tasks in it; the usual names when absent. */
   readonly naming?: TaskNaming;
 }
@@ -103,7 +103,9 @@ export class TaskRequests {
         check: (at) => requireHolder(task, at),
       });
       const naming = asAsked({ turn, call, task, visible });
-      return await this.#options.relay(turn, call, { backend, answer, place: 'state', naming });
+      // A task's result is what its call would have got: an id in it is the tool's own.
+      const place = call.method === 'tasks/result' ? undefined : 'state';
+      return await this.#options.relay(turn, call, { backend, answer, place, naming });
     } catch (thrown) {
       if (!(thrown instanceof MeshError) || thrown.reason !== 'backend_restarted') throw thrown;
       // A task that is gone is an invalid one (MCP 2025-11-25, Tasks: Protocol Errors).

@@ -10,7 +10,7 @@ import { verifies } from '../requirements.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { McpClient, type Reply, reasonOf, textOf } from '../support/mcp-client.ts';
 import { defaultScript } from '../support/recording-backend/script.ts';
-import { metric, type Stage, startStage, until } from '../support/stage.ts';
+import { metric, type Stage, startStage } from '../support/stage.ts';
 import { startTaskBackend, type TaskBackend } from '../support/task-backend.ts';
 
 const RELATED_TASK = 'io.modelcontextprotocol/related-task';
@@ -446,34 +446,47 @@ describe('Tasks', function () {
 
   describe('and a replica that is lost', () => {
     it(verifies('AGG-15', 'RST-11')('between a task and its result, the other answers for it'), async () => {
-      const client = await open('mallory');
-      const callers = [client, await open('niaj')];
+      const callers = [await open('mallory'), await open('niaj')] as const;
+      const [client] = callers;
       const tasks = await Promise.all(callers.map((each) => make(each, 'sdk__work')));
-      const [first] = await Promise.all(callers.map((each) => make(each, 'rec__echo')));
-      const [before] = tasks;
-      const waiting = client.begin('tasks/result', { taskId: before });
+      const recorded = await make(client, 'rec__echo');
+      const confirmed = await make(client, 'sdk__confirm');
+      const waiting = client.begin('tasks/result', { taskId: tasks[0] });
+      const asking = client.begin('tasks/result', { taskId: confirmed });
+      const { id } = await asking.message('elicitation/create');
       await waiting.begun;
-      const sessions = await Promise.all(
-        stage.mesh.replicas.map((each) => metric(each, 'outrigger_sessions')),
-      );
-      const owner = stage.mesh.replicas.find((_, at) => (sessions[at] ?? 0) > 0);
-      await owner?.kill('SIGKILL');
-      await until('the other answers', async () => (await client.request('ping')).status === 200);
 
-      expect(stateOf(await client.request('tasks/get', { taskId: before }))).to.include({
-        taskId: before,
+      const { replicas } = stage.mesh;
+      const sessions = await Promise.all(replicas.map((each) => metric(each, 'outrigger_sessions')));
+      await replicas.find((_, at) => (sessions[at] ?? 0) > 0)?.kill('SIGKILL');
+
+      await client.send({ jsonrpc: '2.0', id, result: { action: 'accept', content: {} } }).reply();
+      expect(stateOf(await client.request('tasks/get', { taskId: tasks[0] }))).to.include({
+        taskId: tasks[0],
         status: 'working',
       });
-      expect(await listAll(client)).to.have.members([before, first]);
+      expect(await listAll(client)).to.have.members([tasks[0], recorded, confirmed]);
+      expect(stateOf(await client.request('tasks/cancel', { taskId: recorded })).status).to.equal(
+        'cancelled',
+      );
       await sdk.finish();
+      expect(textOf(await waiting.reply())).to.equal('worked');
+      expect(textOf(await asking.reply())).to.equal('accept');
       for (const [at, each] of callers.entries()) {
         expect(textOf(await each.request('tasks/result', { taskId: tasks[at] }))).to.equal('worked');
+        const stranger = callers[1 - at] ?? client;
+        expect(errorOf(await stranger.request('tasks/get', { taskId: tasks[at] }))).to.deep.equal([
+          -32602,
+          'Unknown task.',
+        ]);
       }
-      // Nothing ran twice, and each session is the one that it was.
-      const calls = sdk.told.filter(({ message }) => message.method === 'tools/call').slice(-2);
-      const results = sdk.told.filter(({ message }) => message.method === 'tasks/result').slice(-2);
-      expect(results.map(({ session }) => session)).to.have.members(calls.map(({ session }) => session));
-      await waiting.ended;
+      // Nothing ran twice, and the backend sessions are those that made the tasks.
+      const toldOf = (method: string) =>
+        sdk.told.filter(({ message }) => message.method === method).slice(-2);
+      const made = sdk.told.filter(({ message }) => message.method === 'tools/call').slice(-3);
+      expect(toldOf('tasks/result').map(({ session }) => session)).to.have.members([
+        ...new Set(made.map(({ session }) => session)),
+      ]);
     });
   });
 

@@ -41,7 +41,7 @@ describe('the message scanner', () => {
   it(verifies('RPC-12')('gives the bytes of every field it was asked for, as they came'), () => {
     const params =
       '{ "name" : "a\\u0062", "uri":"x:y","ref":{"type":"ref/prompt","name":"n"},"_meta":{"k":1.0,"progressToken":1e2},' +
-      '"requestId":"r","cursor":"","level":"info","progressToken":9,"arguments":{"name":1,"uri":2,"_meta":{"progressToken":0}}}';
+      '"requestId":"r","cursor":"","level":"info","task":{"ttl":1.0},"taskId":"t","progressToken":9,"arguments":{"name":1,"uri":2,"_meta":{"progressToken":0}}}';
     const message = request(params);
     const scanned = scan(message);
     expect(text(message, scanned.params)).to.equal(params);
@@ -54,6 +54,8 @@ describe('the message scanner', () => {
     expect(text(message, scanned.requestId)).to.equal('"r"');
     expect(text(message, scanned.cursor)).to.equal('""');
     expect(text(message, scanned.level)).to.equal('"info"');
+    expect(text(message, scanned.task)).to.equal('{"ttl":1.0}');
+    expect(text(message, scanned.taskId)).to.equal('"t"');
     expect(decodeString(Buffer.from(message), scanned.name as Span)).to.equal('ab');
   });
 
@@ -106,6 +108,9 @@ describe('the message scanner', () => {
       request('{"_meta":{"progressTo\u212aen":2}}'),
       request('{"cursor":"","cursor":""}'),
       request('{"requestid":1}'),
+      request('{"taskId":"mine","taskId":"yours"}'),
+      request('{"taskId":"mine","taskid":"yours"}'),
+      request('{"task":{},"Task":{}}'),
     ];
     for (const message of refused) expect(refusal(message).code, message).to.equal(-32600);
     expect(refusal(request('{"name":"safe","name":"danger"}')).id).to.equal('1');

@@ -2,7 +2,7 @@ import { hkdfSync, randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { compactDecrypt } from 'jose';
-import { openBytes, RecordCrypto, sealBytes } from '../../control-plane/session/record-crypto.ts';
+import { openBytes, RecordCrypto, sealBytes, sealName } from '../../control-plane/session/record-crypto.ts';
 import { verifies } from '../requirements.ts';
 
 const OLD = { id: 'old', key: new Uint8Array(32).fill(1) };
@@ -93,5 +93,18 @@ describe('a sealed small value', () => {
     for (let length = 0; length < sealed.length; length += 1) {
       expect(openBytes(key, sealed.subarray(0, length), 'c1-1.1')).to.equal(undefined);
     }
+  });
+
+  it('seals a name so that it is the same each time, and no other value’s', () => {
+    const key = randomBytes(32);
+    const sealed = sealName(key, Buffer.from('a task'), 'task');
+    expect(sealName(key, Buffer.from('a task'), 'task').equals(sealed)).to.equal(true);
+    expect(openBytes(key, sealed, 'task')?.toString()).to.equal('a task');
+    expect(openBytes(key, sealed, 'progress')).to.equal(undefined);
+    const nonce = (text: string, context: string) =>
+      sealName(key, Buffer.from(text), context).subarray(0, 12).toString('hex');
+    const nonces = [nonce('a task', 'task'), nonce('b task', 'task'), nonce('a task', 'progress')];
+    expect(new Set(nonces).size).to.equal(3);
+    expect(sealName(randomBytes(32), Buffer.from('a task'), 'task').equals(sealed)).to.equal(false);
   });
 });

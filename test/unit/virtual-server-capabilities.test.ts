@@ -80,6 +80,20 @@ describe('initialize', () => {
     },
   );
 
+  it(
+    verifies('RPC-8', 'AGG-15')('of tasks they are told what the mesh carries, where the revision has tasks'),
+    () => {
+      const tasks =
+        '{"list":{},"cancel":{ },"x":1,"requests":{"sampling":{"createMessage":{"y":1.0}},"elicitation":5,"roots":{"list":{}}}}';
+      const told = (version: string) => cut(client(`{"tasks":${tasks}}`).replace('2025-06-18', version));
+      expect(told('2025-11-25')).to.include(
+        '"capabilities":{"tasks":{"cancel":{ },"requests":{"sampling":{"createMessage":{"y":1.0}}}}}',
+      );
+      expect(told('2025-06-18')).to.include('"capabilities":{}');
+      expect(cut(client('{"tasks":{}}').replace('2025-06-18', '2025-11-25'))).to.include('{"tasks":{}}');
+    },
+  );
+
   it('backends are offered a version that the mesh speaks', () => {
     expect(cut(client('{}').replace('2025-06-18', '2099-01-01'))).to.include(
       '"protocolVersion":"2025-11-25"',
