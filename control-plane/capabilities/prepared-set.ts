@@ -4,7 +4,7 @@ import { PIECE_BYTES, type ReplicaFrame } from '../../shared/rpc/mesh-protocol.t
 import { BACKENDS_META } from '../session/backend-outages.ts';
 import type { KnownList } from '../session/list-view.ts';
 import type { ListKind, ListPages } from '../virtual-server/catalogue.ts';
-import { byKind, byKind } from '../virtual-server/item.ts';
+import { byKind } from '../virtual-server/item.ts';
 import { WeakPool } from '../virtual-server/weak-pool.ts';
 
 /** The items of one merged list by their hashes; the same object for the same list of the same pages. */
