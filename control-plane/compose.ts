@@ -3,13 +3,15 @@ import type { Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { admissionRules } from './admission-rules.ts';
+import { createBoundedFetch } from './backend/bounded-fetch.ts';
 import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
 import { createStrategy } from './credentials/create.ts';
+import type { ProviderFetch } from './credentials/oauth-provider.ts';
 import { createVerifier } from './identity/verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
-import { observeRefusals, observeSessions } from './observe.ts';
+import { observeIssues, observeRefusals, observeSessions } from './observe.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
@@ -57,7 +59,9 @@ export async function startControlPlane(settings: Settings, program: Program): P
     log,
   });
   program.defer('backends', () => registry.stop());
-  const backends = reachableBackends(settings, registry);
+  const providers = createBoundedFetch();
+  program.defer('credential providers', () => providers.stop());
+  const backends = reachableBackends({ settings, registry, log, metrics, fetch: providers.fetch });
   const keys = loadKeys(settings.keys, settings.stateFolder);
   const admission = new Admission({
     rules: admissionRules(settings),
@@ -109,14 +113,29 @@ function hostPart(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function reachableBackends(
-  settings: Settings,
-  registry: BackendRegistry,
-): ReadonlyMap<string, ReachableBackend> {
+interface BackendParts {
+  readonly settings: Settings;
+  readonly registry: BackendRegistry;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly fetch: ProviderFetch;
+}
+
+function reachableBackends(parts: BackendParts): ReadonlyMap<string, ReachableBackend> {
+  const { settings, registry, log, metrics, fetch } = parts;
   const reachable = new Map<string, ReachableBackend>();
   for (const { name, credential } of settings.backends) {
     const backend = registry.get(name);
-    if (backend !== undefined) reachable.set(name, { backend, strategy: createStrategy(credential) });
+    if (backend === undefined) continue;
+    const { strategy } = credential;
+    const onIssue = observeIssues({ metrics, log }, { backend: name, strategy });
+    const environment = { backend: name, clock: systemClock, fetch, onIssue };
+    reachable.set(name, { backend, strategy: createStrategy(credential, environment) });
+    if (strategy === 'passthrough') {
+      const text =
+        'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
+      log.warn(text, { event: 'token_passthrough', backend: name, strategy });
+    }
   }
   return reachable;
 }

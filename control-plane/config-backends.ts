@@ -2,11 +2,11 @@ import { isForbiddenHost } from '../shared/config/hosts.ts';
 import type { Environment, Path } from '../shared/config/variables.ts';
 import { conceal } from '../shared/redact.ts';
 import type { ConfigContext } from './config-context.ts';
+import { resolveCredential, variablesOf } from './config-credentials.ts';
 import type { ConfigFile } from './config-schema.ts';
 import type {
   BackendSettings,
   BackendTimeouts,
-  CredentialSettings,
   HttpBackendSettings,
   StdioBackendSettings,
 } from './settings.ts';
@@ -32,7 +32,7 @@ export function resolveBackends(file: ConfigFile, context: ConfigContext): Backe
     };
     return 'url' in entry
       ? { ...common, ...resolveHttp(path, entry, context) }
-      : { ...common, ...resolveStdio(entry, context) };
+      : { ...common, ...resolveStdio(path, entry, context) };
   });
 }
 
@@ -42,23 +42,6 @@ function resolveTimeouts(entry: Entry, limits: ConfigFile['limits']): BackendTim
     requestMs: entry.timeouts.request ?? limits.requestTimeout,
     humanPacedMs: entry.timeouts.humanPaced ?? limits.humanPaced,
   };
-}
-
-function resolveCredential(path: Path, entry: Entry, context: ConfigContext): CredentialSettings {
-  const { credential } = entry;
-  if (credential.strategy === 'none') return credential;
-  if (!('url' in entry)) {
-    context.problem(
-      [...path, 'credential', 'strategy'],
-      'a command has no headers: give it its secret in env',
-    );
-  } else if (
-    Object.keys(entry.headers).some((each) => each.toLowerCase() === credential.name.toLowerCase())
-  ) {
-    context.problem([...path, 'headers'], `${credential.name} is already sent by the credential strategy`);
-  }
-  const value = context.secret([...path, 'credential', 'value'], credential.value);
-  return { strategy: 'header', name: credential.name, value: `${credential.prefix}${value}` };
 }
 
 function resolveHttp(
@@ -135,6 +118,7 @@ export function childEnvironment(
 }
 
 function resolveStdio(
+  path: Path,
   entry: StdioEntry,
   context: ConfigContext,
 ): Pick<StdioBackendSettings, 'kind' | 'command' | 'args' | 'env' | 'cwd' | 'shared'> {
@@ -142,7 +126,7 @@ function resolveStdio(
     kind: 'stdio',
     command: entry.command,
     args: entry.args,
-    env: childEnvironment(entry.env, context.env),
+    env: childEnvironment({ ...entry.env, ...variablesOf(path, entry, context) }, context.env),
     cwd: entry.cwd === undefined ? context.folder : context.path(entry.cwd),
     shared: entry.shared,
   };

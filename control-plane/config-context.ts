@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Environment, Path, Problem } from '../shared/config/variables.ts';
 import { conceal } from '../shared/redact.ts';
-import type { SecretSource } from './config-schema.ts';
+import type { SecretSource } from './config-atoms.ts';
 import type { Address } from './settings.ts';
 
 /** What resolving a parsed file needs: where its paths start, the environment, and a place for problems. */
@@ -43,6 +43,18 @@ export class ConfigContext {
     const value = this.env[source.env ?? ''] ?? '';
     if (value === '') this.problem([...path, 'env'], `the environment variable ${source.env} is not set`);
     return this.#conceal(path, value);
+  }
+
+  /** A private key in PEM, which has several lines; never printed from now on. */
+  key(path: Path, source: SecretSource): string {
+    const key =
+      source.file === undefined
+        ? (this.env[source.env ?? ''] ?? '')
+        : this.file([...path, 'file'], source.file);
+    for (const line of key.split('\n')) if (!line.startsWith('-----')) conceal(line.trim());
+    if (!/-----BEGIN PRIVATE KEY-----[\s\S]+-----END PRIVATE KEY-----/.test(key))
+      this.problem(path, 'expected a private key in PEM (PKCS #8, BEGIN PRIVATE KEY)');
+    return key;
   }
 
   address(path: Path, written: string): Address {

@@ -3,6 +3,8 @@ import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
 import { Admission, requiredScopes } from './config-admission-schema.ts';
+import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
+import { Credential } from './config-credential-schema.ts';
 
 /**
  * The configuration file of the control plane, as it is written. What a file may
@@ -28,69 +30,6 @@ function address() {
   const message = 'expected host:port, such as 127.0.0.1:4290';
   return v.pipe(v.string(message), v.regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, message));
 }
-
-function httpUrl() {
-  return v.pipe(text(), v.regex(/^https?:\/\/[^\s#]+$/, 'expected an http or https URL without a fragment'));
-}
-
-/** A secret is never written in the file: it is read from another file or from the environment. */
-function secret() {
-  return v.pipe(
-    section({ file: v.optional(text()), env: v.optional(text()) }),
-    v.check(
-      ({ file, env }) => (file === undefined) !== (env === undefined),
-      'expected either file or env, naming where the secret is',
-    ),
-  );
-}
-
-export type SecretSource = v.InferOutput<ReturnType<typeof secret>>;
-
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** What the mesh itself says to a backend. */
-const OWN_HEADERS: ReadonlySet<string> = new Set([
-  'accept',
-  'accept-encoding',
-  'connection',
-  'content-encoding',
-  'content-length',
-  'content-type',
-  'host',
-  'last-event-id',
-  'mcp-protocol-version',
-  'mcp-session-id',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-function headerName() {
-  return v.pipe(
-    text(),
-    v.regex(HEADER_NAME, 'expected the name of an HTTP header'),
-    v.check((value) => !OWN_HEADERS.has(value.toLowerCase()), 'this header belongs to the mesh'),
-  );
-}
-
-const HeaderValue = v.pipe(
-  v.string('expected a text'),
-  v.regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a header value: one line of Latin-1 text'),
-);
-
-const Credential = v.variant(
-  'strategy',
-  [
-    section({ strategy: v.literal('none') }),
-    section({
-      strategy: v.literal('header'),
-      name: headerName(),
-      value: secret(),
-      prefix: v.optional(HeaderValue, ''),
-    }),
-  ],
-  'expected one of none, header',
-);
 
 /** What every client takes as a name (MCP 2025-11-25, Tool Names). */
 function legalName() {

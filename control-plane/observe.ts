@@ -1,7 +1,20 @@
 import type { Logger } from '../shared/log.ts';
+import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
 import type { Metrics } from './ops/metrics.ts';
 import type { Refusal } from './session/admission.ts';
 import type { SessionObserver } from './session/session-observer.ts';
+
+/** What the strategy of one backend tells of the provider it asks. */
+export function observeIssues(
+  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  of: { readonly backend: string; readonly strategy: string },
+): StrategyEnvironment['onIssue'] {
+  return (outcome, durationMs, cause) => {
+    metrics.credentialIssues.observe({ ...of, outcome }, durationMs / 1_000);
+    if (outcome === 'ok') log.debug('a credential was issued', { ...of, durationMs });
+    else log.warn('no credential was issued', { ...of, reason: outcome, durationMs, error: cause });
+  };
+}
 
 /** What sessions tell, as metrics and log lines for the people who run the mesh. */
 export function observeSessions(metrics: Metrics, log: Logger): SessionObserver {

@@ -1,4 +1,5 @@
 import type { LogFormat, LogLevel } from '../shared/log.ts';
+import type { CredentialSettings } from './credential-settings.ts';
 import type { Keys } from './keys.ts';
 import type { StoreSettings } from './store/settings.ts';
 
@@ -168,11 +169,6 @@ export interface StdioBackendSettings extends BackendCommon {
 }
 
 export type BackendSettings = HttpBackendSettings | StdioBackendSettings;
-
-/** How the credential for a backend is obtained. Later strategies join this union. */
-export type CredentialSettings =
-  | { readonly strategy: 'none' }
-  | { readonly strategy: 'header'; readonly name: string; readonly value: string };
 
 export interface BackendTimeouts {
   readonly initializeMs: number;

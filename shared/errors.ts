@@ -33,6 +33,8 @@ export const RPC_REASONS = [
   'method_not_found',
   'backend_unavailable',
   'backend_unauthorized',
+  'audience_not_allowed',
+  'credential_unavailable',
   'backend_busy',
   'backend_timeout',
   'backend_protocol_error',
@@ -57,6 +59,7 @@ const RETRYABLE: ReadonlySet<Reason> = new Set<Reason>([
   'draining',
   'credential_unknown',
   'backend_unavailable',
+  'credential_unavailable',
   'backend_busy',
 ]);
 

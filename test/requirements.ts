@@ -518,11 +518,9 @@ export const FAULTS = {
   },
   I14: {
     text: 'backend whose audience is not in the token → no forwarding; exchange or -32000 `audience_not_allowed`',
-    deferred: 'credential exchange is not offered yet',
   },
   I15: {
     text: 'exchange endpoint 400/500/slow; returns wider scope / other sub → backend skipped with typed error; wider/other-sub token refused',
-    deferred: 'credential exchange is not offered yet',
   },
   I16: {
     text: 'DPoP-bound token (`cnf.jkt`) without proof, replayed `jti`, wrong `htm`/`htu` → 401 `invalid_dpop_proof`; never replayed to a backend (needs exchange)',

@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 
 /** What is kept of a backend session so that any replica can take it up again. No credential is part of it. */
 export interface BackendHint {
@@ -56,17 +56,26 @@ export class BackendFault extends Error {
   readonly executed: 'no' | 'unknown';
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
+  /** With `forbidden`: all scopes that would do, by the backend's word (RFC 6750 §3.1). Empty when it said none. */
+  readonly scopes: readonly string[];
 
   constructor(
     kind: BackendFaultKind,
     message: string,
-    options: { executed?: 'no' | 'unknown'; status?: number; retryAfterMs?: number; cause?: unknown } = {},
+    options: {
+      executed?: 'no' | 'unknown';
+      status?: number;
+      retryAfterMs?: number;
+      scopes?: readonly string[];
+      cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.executed = options.executed ?? 'unknown';
     this.status = options.status;
     this.retryAfterMs = options.retryAfterMs;
+    this.scopes = options.scopes ?? [];
   }
 }
 
@@ -84,11 +93,11 @@ export interface BackendEvents {
 export interface OpenOptions {
   /** The raw `params` of initialize: the client's true ones, cut to what we carry. */
   readonly initializeParams: Uint8Array;
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
   readonly events: BackendEvents;
   /** Bounds the handshake. */
   readonly timeoutMs: number;
-  /** How long from now the caller may be acted for, in milliseconds; Infinity for one whose life has no end. */
+  /** How long from now the caller may be acted for, with this credential, in milliseconds; Infinity where neither has an end. */
   readonly lifeMs: number;
   readonly signal: AbortSignal;
 }
@@ -100,7 +109,7 @@ export interface BackendCall {
   /** The whole JSON-RPC message. */
   readonly pieces: readonly Uint8Array[];
   readonly method: string;
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
   /** More headers of this request, such as the trace context. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Without an answer for so long, the fault is `timeout` and the backend is told that the call is cancelled. */
@@ -117,7 +126,7 @@ export interface BackendCall {
 
 /** What the caller of a backend may ask of one listening stream. */
 export interface ListenOptions {
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
   readonly signal: AbortSignal;
   /** Events may have been missed since this session was last listened to, here or by another replica: lists are to be read again. */
   readonly onGap: () => void;
@@ -132,7 +141,7 @@ export interface ListenOptions {
  */
 export type SessionEnd =
   | { readonly terminate: false; readonly finish?: true }
-  | { readonly terminate: true; readonly credential: CredentialHeaders };
+  | { readonly terminate: true; readonly credential: Credential };
 
 /**
  * One backend's own session. It holds no credential: each operation brings the
@@ -147,11 +156,11 @@ export interface BackendSession {
   /** Resolves with the response that carries the call's id, result or error. */
   call(call: BackendCall): Promise<Message>;
   /** Sends a notification. Resolves when the backend took it. */
-  notify(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
+  notify(pieces: readonly Uint8Array[], credential: Credential): Promise<void>;
   /** Sends the client's response to a request of the backend. */
-  respond(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void>;
+  respond(pieces: readonly Uint8Array[], credential: Credential): Promise<void>;
   /** Tells the backend to stop a call and frees it here, with the fault `aborted`; its late answer is dropped. Does nothing for a call that is over. */
-  cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void;
+  cancel(id: number, reason: string | undefined, credential: Credential): void;
   /**
    * Opens the listening stream and keeps it, resumed with back-off, until the signal. Resolves `unsupported` when the
    * backend has none (404, 405, 204, or another refusal that speaks neither of the session nor of the caller). A stdio

@@ -14,6 +14,14 @@ const DEFAULTS: ConnectionOptions = {
   connectTimeoutMs: 5_000,
 };
 
+/** A request, or the promise of one that is being signed. */
+export type Outgoing = Dispatcher.DispatchOptions | Promise<Dispatcher.DispatchOptions>;
+
+/** What hears of a request, also of one that could not be signed. */
+export interface OutgoingHandler extends Dispatcher.DispatchHandler {
+  unsent(cause: unknown): void;
+}
+
 /** Short messages that must get through while all connections for calls are taken. */
 const MESSAGE_CONNECTIONS = 8;
 
@@ -42,10 +50,10 @@ export class Connections {
   }
 
   /** Starts a call, to be ended with `callEnded`. False: no more may wait, nothing was started. */
-  call(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+  call(request: Outgoing, handler: OutgoingHandler): boolean {
     if (this.#openCalls >= this.limits.concurrency + this.limits.queue) return false;
     this.#openCalls += 1;
-    this.#calls.dispatch(options, handler);
+    start(this.#calls, request, handler);
     return true;
   }
 
@@ -53,15 +61,15 @@ export class Connections {
     this.#openCalls -= 1;
   };
 
-  message(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#messages.dispatch(options, handler);
+  message(request: Outgoing, handler: OutgoingHandler): void {
+    start(this.#messages, request, handler);
   }
 
   /** Opens a stream, to be ended with `streamEnded`. False: there are too many, nothing was started. */
-  stream(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+  stream(request: Outgoing, handler: OutgoingHandler): boolean {
     if (this.#openStreams >= this.limits.streams) return false;
     this.#openStreams += 1;
-    this.#streams.dispatch(options, handler);
+    start(this.#streams, request, handler);
     return true;
   }
 
@@ -73,4 +81,9 @@ export class Connections {
   async destroy(): Promise<void> {
     await Promise.all([this.#calls.destroy(), this.#messages.destroy(), this.#streams.destroy()]);
   }
+}
+
+function start(pool: Pool, request: Outgoing, handler: OutgoingHandler): void {
+  if (!(request instanceof Promise)) pool.dispatch(request, handler);
+  else request.then((signed) => pool.dispatch(signed, handler)).catch((cause) => handler.unsent(cause));
 }

@@ -3,8 +3,9 @@ import type { Dispatcher } from 'undici';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import { type SseEvent, SseParser } from '../../shared/sse/parser.ts';
 import { BackendFault } from './backend.ts';
+import type { OutgoingHandler } from './connections.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
-import { faultOfError, type Refusal } from './faults.ts';
+import { faultOfError, type Refusal, unsendable } from './faults.ts';
 import { scan } from './messages.ts';
 
 /** How an exchange ended. `answered`: a body of messages that ended as HTTP says; `accepted`: a success without one. */
@@ -57,7 +58,7 @@ const DRAIN_MS = 2_000;
 type Mode = 'head' | 'json' | 'events' | 'refusal' | 'accepted' | 'over';
 
 /** One HTTP request to a backend and the messages of its answer; the handler that undici calls. */
-export class Exchange implements Dispatcher.DispatchHandler, Watched {
+export class Exchange implements OutgoingHandler, Watched {
   dueAt = Number.POSITIVE_INFINITY;
   /** Whether bytes of the request may have reached the backend. */
   written = false;
@@ -165,6 +166,11 @@ export class Exchange implements Dispatcher.DispatchHandler, Watched {
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     this.#end({ kind: 'failed', fault: faultOfError(error, this.written) });
+  }
+
+  /** The request could not be made ready; nothing of it left us. */
+  unsent(cause: unknown): void {
+    this.#end({ kind: 'failed', fault: unsendable(cause) });
   }
 
   #open(status: number, headers: IncomingHttpHeaders): void {

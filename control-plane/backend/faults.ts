@@ -30,6 +30,7 @@ export function faultOfStatus(refusal: Refusal, hasSession: boolean): BackendFau
     case 403:
       return new BackendFault('forbidden', 'The backend forbids this to the caller.', {
         ...more,
+        scopes: readScopes(refusal.headers['www-authenticate']),
         executed: 'no',
       });
     case 404:
@@ -62,6 +63,13 @@ export function faultOfError(error: Error, written: boolean): BackendFault {
 export function unsendable(cause: unknown): BackendFault {
   if (cause instanceof BackendFault) return cause;
   return new BackendFault('protocol', 'The request cannot be sent.', { cause, executed: 'no' });
+}
+
+/** Of a challenge only the scopes are read, and only in their own grammar (RFC 6749 §3.3); nothing else of it is used or passed on. */
+function readScopes(challenge: string | undefined): readonly string[] {
+  if (challenge === undefined || !/\berror="?insufficient_scope\b/.test(challenge)) return [];
+  const [, scope = ''] = /[\s,]scope="([\x21\x23-\x5b\x5d-\x7e ]{1,2048})"/.exec(challenge) ?? [];
+  return scope.split(' ').filter((each) => each !== '');
 }
 
 function readRetryAfter(value: string | undefined): number | undefined {

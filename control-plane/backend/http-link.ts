@@ -1,6 +1,6 @@
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential, CredentialHeaders } from '../credentials/strategy.ts';
 import { BackendFault } from './backend.ts';
-import type { Connections } from './connections.ts';
+import type { Connections, Outgoing } from './connections.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
 import { Exchange, type ExchangeLimits, type ExchangeSink, type Outcome } from './exchange.ts';
 import type { HealthRecord } from './health.ts';
@@ -33,6 +33,7 @@ export class HttpLink {
   readonly backend: string;
   readonly deadlines: Deadlines;
   readonly health: HealthRecord;
+  readonly #origin: string;
   readonly #path: string;
   readonly #connections: Connections;
   readonly #configured: readonly (readonly [string, string])[];
@@ -44,6 +45,7 @@ export class HttpLink {
     this.backend = options.backend;
     this.deadlines = options.deadlines;
     this.health = options.health;
+    this.#origin = options.url.origin;
     this.#path = `${options.url.pathname}${options.url.search}`;
     this.#connections = options.connections;
     this.#configured = Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]);
@@ -65,9 +67,8 @@ export class HttpLink {
   /** A POST that expects an answer. Throws BackendFault `busy`. */
   call(request: LinkRequest & { readonly body: Buffer; readonly sink: ExchangeSink }): Exchange {
     const exchange = this.#posting(request.sink, this.#connections.callEnded);
-    const { path = this.#path, body } = request;
-    const options = { path, method: 'POST', headers: this.#headers(request), body };
-    if (!this.#connections.call(options, exchange)) throw busy('calls');
+    if (!this.#connections.call(this.#outgoing({ ...request, method: 'POST' }), exchange))
+      throw busy('calls');
     return exchange;
   }
 
@@ -77,8 +78,8 @@ export class HttpLink {
     const { sink } = request;
     const { deadlines } = this;
     const exchange = new Exchange({ sink, limits, deadlines, released: this.#connections.streamEnded });
-    const options = { path: this.#path, method: 'GET', headers: this.#headers(request) };
-    if (!this.#connections.stream(options, exchange)) throw busy('streams');
+    if (!this.#connections.stream(this.#outgoing({ ...request, method: 'GET' }), exchange))
+      throw busy('streams');
     return exchange;
   }
 
@@ -90,8 +91,7 @@ export class HttpLink {
       const sending = new Sending(this.deadlines, request.timeoutMs, resolve);
       const exchange = this.#posting(sending, NOTHING);
       sending.exchange = exchange;
-      const { path = this.#path, method, body = null } = request;
-      this.#connections.message({ path, method, headers: this.#headers(request), body }, exchange);
+      this.#connections.message(this.#outgoing(request), exchange);
     });
   }
 
@@ -105,7 +105,24 @@ export class HttpLink {
     });
   }
 
-  #headers({ base, credential, more }: LinkRequest): string[] {
+  /** The one place where a credential meets a request: its headers join, or it signs what is sent. */
+  #outgoing(request: LinkRequest & { readonly method: Method; readonly body?: Buffer }): Outgoing {
+    const { path = this.#path, method, body = null, credential } = request;
+    if (typeof credential !== 'function')
+      return { path, method, headers: this.#headers(request, credential), body };
+    const headers = this.#headers(request, UNSIGNED);
+    const url = new URL(`${this.#origin}${path}`);
+    return credential({ method, url, headers: byName(headers), body: body ?? undefined }).then(
+      (signature) => ({
+        path,
+        method,
+        headers: [...headers, ...Object.entries(signature).flat()],
+        body,
+      }),
+    );
+  }
+
+  #headers({ base, more }: LinkRequest, credential: CredentialHeaders): string[] {
     const headers = base.slice();
     for (const name in credential) headers.push(name, credential[name] as string);
     if (this.#configured.length > 0) {
@@ -120,10 +137,20 @@ export class HttpLink {
 export interface LinkRequest {
   /** From `postHeaders` or `getHeaders`. */
   readonly base: readonly string[];
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
   readonly more?: Readonly<Record<string, string>> | undefined;
   /** Path and query at the same origin; the configured URL's unless given. A stream is always opened there. */
   readonly path?: string;
+}
+
+type Method = 'POST' | 'GET' | 'DELETE';
+
+const UNSIGNED: CredentialHeaders = {};
+
+function byName(headers: readonly string[]): CredentialHeaders {
+  const named: Record<string, string> = {};
+  for (let at = 0; at < headers.length; at += 2) named[headers[at] as string] = headers[at + 1] as string;
+  return named;
 }
 
 /** A short message takes no place that is counted. */

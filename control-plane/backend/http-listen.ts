@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import { BackendFault, type ListenOptions } from './backend.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
 import { faultOfStatus, type Refusal } from './faults.ts';
@@ -16,11 +16,11 @@ export interface ListenPlace {
 export interface ListenPort {
   readonly place: ListenPlace;
   /** Opens the GET. Throws BackendFault `busy`. */
-  openListening(sink: ExchangeSink, lastEventId: string | undefined, credential: CredentialHeaders): Exchange;
+  openListening(sink: ExchangeSink, lastEventId: string | undefined, credential: Credential): Exchange;
   pushed(message: Message): void;
   dropped(): void;
   /** Whether the backend no longer knows the session. */
-  isLost(credential: CredentialHeaders): Promise<boolean>;
+  isLost(credential: Credential): Promise<boolean>;
   /** The listening is over. */
   unheard(listener: StreamListener): void;
 }
@@ -170,7 +170,7 @@ export function backoffMs(failures: number, random: number): number {
 async function judge(
   port: ListenPort,
   outcome: Outcome,
-  credential: CredentialHeaders,
+  credential: Credential,
 ): Promise<'again' | 'unsupported'> {
   if (outcome.kind === 'failed') return outcome.fault.kind === 'protocol' ? 'unsupported' : 'again';
   if (outcome.kind !== 'refused') return 'unsupported';

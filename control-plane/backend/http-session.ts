@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import {
   type BackendCall,
   type BackendEvents,
@@ -83,15 +83,15 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     return running.answer;
   }
 
-  notify(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  notify(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     return this.#deliver(pieces, credential);
   }
 
-  respond(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  respond(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     return this.#deliver(pieces, credential);
   }
 
-  cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void {
+  cancel(id: number, reason: string | undefined, credential: Credential): void {
     const running = this.#calls?.get(id);
     if (running === undefined) return;
     if (running.sent) this.#sendCancelled(id, reason, credential);
@@ -125,7 +125,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     return this.#openStream({ credential, lastEventId, sink: call, endless: false });
   }
 
-  async faultOf(refusal: Refusal, call: { readonly credential: CredentialHeaders }): Promise<BackendFault> {
+  async faultOf(refusal: Refusal, call: { readonly credential: Credential }): Promise<BackendFault> {
     if (this.hint.sessionId === undefined) return faultOfStatus(refusal, false);
     return this.#checking.faultOf(refusal, call.credential);
   }
@@ -148,11 +148,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     this.#link.health.dropped();
   }
 
-  openListening(
-    sink: ExchangeSink,
-    lastEventId: string | undefined,
-    credential: CredentialHeaders,
-  ): Exchange {
+  openListening(sink: ExchangeSink, lastEventId: string | undefined, credential: Credential): Exchange {
     return this.#openStream({ credential, lastEventId, sink, endless: true });
   }
 
@@ -160,7 +156,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     this.#events.message(message);
   }
 
-  isLost(credential: CredentialHeaders): Promise<boolean> {
+  isLost(credential: Credential): Promise<boolean> {
     return this.#checking.isLost(credential);
   }
 
@@ -176,7 +172,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
   }
 
   #openStream(options: {
-    credential: CredentialHeaders;
+    credential: Credential;
     lastEventId: string | undefined;
     sink: ExchangeSink;
     endless: boolean;
@@ -186,14 +182,14 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     return this.#link.stream({ ...rest, base: this.#link.getHeaders(this.hint), more });
   }
 
-  async #deliver(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  async #deliver(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     if (this.#closed) throw closed();
     const outcome = await this.#send(join(pieces), credential, DELIVER_MS);
     if (outcome.kind === 'failed') throw outcome.fault;
     if (outcome.kind === 'refused') throw await this.faultOf(outcome.refusal, { credential });
   }
 
-  #send(body: Buffer, credential: CredentialHeaders, timeoutMs: number): Promise<Outcome> {
+  #send(body: Buffer, credential: Credential, timeoutMs: number): Promise<Outcome> {
     return this.#link.send({
       method: 'POST',
       base: this.#link.postHeaders(this.hint),
@@ -203,7 +199,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     });
   }
 
-  #sendCancelled(requestId: number, reason: string | undefined, credential: CredentialHeaders): void {
+  #sendCancelled(requestId: number, reason: string | undefined, credential: Credential): void {
     // `send` never rejects, and a backend that cannot be told will find nobody waiting.
     void this.#send(cancelled(requestId, reason), credential, DELIVER_MS);
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from '../../shared/log.ts';
-import type { BackendSettings, CredentialSettings, HttpBackendSettings } from '../settings.ts';
+import type { CredentialSettings } from '../credential-settings.ts';
+import type { BackendSettings, HttpBackendSettings } from '../settings.ts';
 import type { Backend } from './backend.ts';
 import { ChildRecords } from './child-records.ts';
 import { type BackendHealth, HealthRecord } from './health.ts';

@@ -1,9 +1,9 @@
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import { BackendFault } from './backend.ts';
 import type { Outcome } from './exchange.ts';
 import { faultOfStatus, type Refusal } from './faults.ts';
 
-type Send = (body: Buffer, credential: CredentialHeaders, timeoutMs: number) => Promise<Outcome>;
+type Send = (body: Buffer, credential: Credential, timeoutMs: number) => Promise<Outcome>;
 
 const PING_MS = 5_000;
 const PING = Buffer.from('{"jsonrpc":"2.0","id":"outrigger-ping","method":"ping"}');
@@ -23,7 +23,7 @@ export class SessionCheck {
   }
 
   /** What a refused POST of the session means. */
-  async faultOf(refusal: Refusal, credential: CredentialHeaders): Promise<BackendFault> {
+  async faultOf(refusal: Refusal, credential: Credential): Promise<BackendFault> {
     const { status } = refusal;
     if (status === 400 && (await this.isLost(credential))) {
       return new BackendFault('session_lost', 'The backend does not know the session.', {
@@ -35,7 +35,7 @@ export class SessionCheck {
   }
 
   /** Asks the backend, once for all who want to know meanwhile. */
-  isLost(credential: CredentialHeaders): Promise<boolean> {
+  isLost(credential: Credential): Promise<boolean> {
     this.#asking ??= this.#send(PING, credential, PING_MS).then((outcome) => {
       this.#asking = undefined;
       return outcome.kind === 'refused' && (outcome.refusal.status === 400 || outcome.refusal.status === 404);

@@ -1,4 +1,4 @@
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { BackendCall, BackendFault } from './backend.ts';
 import type { SlottedCall } from './call-slots.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -12,7 +12,7 @@ export interface SseCallPort {
   /** POSTs it. Throws BackendFault. */
   post(call: SseCall): Exchange;
   /** What a refusal of its POST means. */
-  faultOf(refusal: Refusal, credential: CredentialHeaders): Promise<BackendFault>;
+  faultOf(refusal: Refusal, credential: Credential): Promise<BackendFault>;
   /** The backend took it. */
   heard(call: SseCall): void;
   settled(call: SseCall, fault: BackendFault | undefined): void;

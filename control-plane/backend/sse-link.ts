@@ -1,6 +1,6 @@
 import { errorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import { type BackendCall, type BackendEvents, BackendFault } from './backend.ts';
 import type { CallSlots } from './call-slots.ts';
 import type { Exchange, Outcome } from './exchange.ts';
@@ -86,14 +86,14 @@ export class SseLink {
   }
 
   /** Sends a notification or a response. Rejects with BackendFault. */
-  async deliver(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  async deliver(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     if (this.#state.kind === 'over') throw this.#state.fault;
     const outcome = await this.#send(join(pieces), credential, DELIVER_MS);
     if (outcome.kind === 'failed') throw outcome.fault;
     if (outcome.kind === 'refused') throw await this.#check.faultOf(outcome.refusal, credential);
   }
 
-  cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void {
+  cancel(id: number, reason: string | undefined, credential: Credential): void {
     const pending = this.#calls.get(id);
     if (pending === undefined) return;
     if (pending.sent) this.#sendCancelled(id, reason, credential);
@@ -158,12 +158,12 @@ export class SseLink {
     });
   }
 
-  #send(body: Buffer, credential: CredentialHeaders, timeoutMs: number): Promise<Outcome> {
+  #send(body: Buffer, credential: Credential, timeoutMs: number): Promise<Outcome> {
     const [base, path] = [this.#post, this.#path];
     return this.#http.send({ method: 'POST', base, path, credential, body, timeoutMs });
   }
 
-  #sendCancelled(id: number, reason: string | undefined, credential: CredentialHeaders): void {
+  #sendCancelled(id: number, reason: string | undefined, credential: Credential): void {
     // `send` never rejects, and a backend that cannot be told will find nobody waiting.
     void this.#send(cancelled(id, reason), credential, DELIVER_MS);
   }

@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import { alwaysHeard } from './always-heard.ts';
 import {
   type BackendCall,
@@ -46,15 +46,15 @@ export class SseSession implements BackendSession {
     return refusal === undefined ? this.#link.call(call).answer : Promise.reject(refusal);
   }
 
-  notify(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  notify(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     return this.#link.deliver(pieces, credential);
   }
 
-  respond(pieces: readonly Uint8Array[], credential: CredentialHeaders): Promise<void> {
+  respond(pieces: readonly Uint8Array[], credential: Credential): Promise<void> {
     return this.#link.deliver(pieces, credential);
   }
 
-  cancel(id: number, reason: string | undefined, credential: CredentialHeaders): void {
+  cancel(id: number, reason: string | undefined, credential: Credential): void {
     this.#link.cancel(id, reason, credential);
   }
 

@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import { BackendFault } from './backend.ts';
 import type { Watched } from './deadlines.ts';
 import type { Exchange, ExchangeSink, Outcome } from './exchange.ts';
@@ -11,7 +11,7 @@ export interface SseStreamOptions {
   /** The configured URL. */
   readonly url: URL;
   /** Of the caller who opens it; with the request it is out of our hands, and not kept. */
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
   /** By when it must have said where messages go, in milliseconds of `performance.now()`. */
   readonly dueAt: number;
   /** Until it has said that. */

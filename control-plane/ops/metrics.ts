@@ -18,6 +18,8 @@ export interface Metrics {
   readonly sessionsLost: Counter<'reason'>;
   /** Seconds, by the backend's configured name and how its call ended. */
   readonly backendCalls: Histogram<'backend' | 'outcome'>;
+  /** Seconds, by the backend for which a provider was asked for a credential, and what came of it. */
+  readonly credentialIssues: Histogram<'backend' | 'strategy' | 'outcome'>;
   /** 1 for the state that a backend is in, 0 for the others, by its configured name. */
   readonly backendState: Gauge<'backend' | 'state'>;
   /** Errors, refusals and dangerous settings of the store. */
@@ -70,6 +72,13 @@ export function createMetrics(): Metrics {
       name: 'outrigger_backend_call_seconds',
       help: 'Calls of backends by outcome, and how long they took.',
       labelNames: ['backend', 'outcome'],
+      buckets: SECONDS,
+      registers,
+    }),
+    credentialIssues: new Histogram({
+      name: 'outrigger_credential_exchange_seconds',
+      help: 'Credentials asked of providers by outcome, and how long that took.',
+      labelNames: ['backend', 'strategy', 'outcome'],
       buckets: SECONDS,
       registers,
     }),

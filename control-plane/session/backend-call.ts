@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { BackendFault, type BackendSession, type Message } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { LiveSession } from './live-session.ts';
@@ -36,7 +36,7 @@ export interface CallPlan {
 export interface SentCall {
   readonly backend: BackendSession;
   readonly id: number;
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
 }
 
 /** Requests that only read: once more after an interruption does no harm. */
@@ -91,7 +91,7 @@ function mayRepeat(fault: BackendFault, method: string): boolean {
 }
 
 async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
-  const { session, link, caller, method, signal, onMessage } = plan;
+  const { session, link, caller, signal } = plan;
   // A call in flight may outlive the session here; nothing new is sent for it.
   if (session.state === 'fenced') throw moved();
   const backend = link.session ?? (await connect(session, link, caller));
@@ -104,8 +104,16 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
       },
     );
   }
-  const obtained = link.credential(caller, signal);
-  const credential = obtained instanceof Promise ? await obtained : obtained;
+  return await link.under(caller, signal, (credential) => ask(env, plan, { backend, credential }));
+}
+
+interface Asking {
+  readonly backend: BackendSession;
+  readonly credential: Credential;
+}
+
+async function ask(env: CallEnvironment, plan: CallPlan, { backend, credential }: Asking): Promise<Message> {
+  const { session, link, method, signal, onMessage } = plan;
   if (!session.leaseValid && session.state !== 'starting') await confirm(session);
   const id = link.nextRequestId();
   const { requestMs, humanPacedMs } = env.timeouts(link.name);

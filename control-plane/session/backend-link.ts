@@ -1,7 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import { type Backend, BackendFault, type BackendHint, type BackendSession } from '../backend/backend.ts';
-import type { CredentialHeaders, CredentialStrategy } from '../credentials/strategy.ts';
+import type { Credential, CredentialStrategy } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 
 /** One configured backend together with the way its credential is obtained. */
@@ -12,7 +13,7 @@ export interface ReachableBackend {
 
 export interface LinkOptions extends ReachableBackend {
   readonly clock: Clock;
-  /** Bounds one handshake, in milliseconds. */
+  /** Bounds one handshake, and obtaining a credential for anything else, in milliseconds. */
   readonly initializeTimeoutMs: number;
   /** The client's true parameters, cut to what the mesh carries. */
   readonly initializeParams: Uint8Array;
@@ -24,7 +25,7 @@ export interface LinkOptions extends ReachableBackend {
   /** It was made afresh already, and the client was not told yet. */
   readonly stateLost: boolean;
   /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
-  readonly prepare: (session: BackendSession, credential: CredentialHeaders) => Promise<void>;
+  readonly prepare: (session: BackendSession, credential: Credential) => Promise<void>;
   readonly onOpened: (link: BackendLink) => void;
   readonly onMessage: (link: BackendLink, message: Message) => void;
   /** What the record keeps of the link is another: its session is lost, or the client was told of one. */
@@ -107,7 +108,7 @@ export class BackendLink {
   }
 
   /** The credential that is nobody's own; undefined where the backend is told nothing without a live caller. */
-  get unattended(): CredentialHeaders | undefined {
+  get unattended(): Credential | Promise<Credential> | undefined {
     return this.#options.strategy.unattended?.();
   }
 
@@ -135,8 +136,31 @@ export class BackendLink {
     return true;
   }
 
-  credential(caller: Caller, signal: AbortSignal): CredentialHeaders | Promise<CredentialHeaders> {
-    return this.#options.strategy.obtain({ caller, backend: this.name, signal });
+  /** The caller's own, anew; what takes longer than a handshake may is not waited for. */
+  credential(caller: Caller, signal: AbortSignal): Credential | Promise<Credential> {
+    const obtained = this.#options.strategy.obtain({ caller, backend: this.name, signal });
+    return obtained instanceof Promise ? this.#inTime(obtained) : obtained;
+  }
+
+  /** When a credential ends, in milliseconds since the epoch; Infinity for one without an end of its own. */
+  expiryOf(credential: Credential): number {
+    return this.#options.strategy.expiresAt?.(credential) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Works under the caller's credential. A 401 is decided before anything runs: it works once more where another credential can be had. */
+  async under<Result>(
+    caller: Caller,
+    signal: AbortSignal,
+    work: (credential: Credential) => Promise<Result>,
+  ): Promise<Result> {
+    const obtained = this.credential(caller, signal);
+    const credential = obtained instanceof Promise ? await obtained : obtained;
+    try {
+      return await work(credential);
+    } catch (thrown) {
+      if (!isUnauthorized(thrown) || this.#options.strategy.refused?.(credential) !== true) throw thrown;
+    }
+    return await work(await this.credential(caller, signal));
   }
 
   /**
@@ -230,17 +254,24 @@ export class BackendLink {
     this.#options.onOpened(this);
   }
 
-  async #handshake(caller: Caller, signal: AbortSignal): Promise<BackendSession> {
-    const { backend, clock, initializeParams, initializeTimeoutMs, prepare } = this.#options;
-    const credential = await this.credential(caller, signal);
-    const life = caller.kind === 'identified' ? caller.expiresAt - clock.now() : Number.POSITIVE_INFINITY;
-    const timeoutMs = Math.min(initializeTimeoutMs, life);
+  #handshake(caller: Caller, signal: AbortSignal): Promise<BackendSession> {
+    const { clock, initializeTimeoutMs } = this.#options;
+    const endsAt = clock.now() + initializeTimeoutMs;
+    return this.under(caller, signal, (credential) => this.#open({ caller, credential, signal, endsAt }));
+  }
+
+  async #open({ caller, credential, signal, endsAt }: Handshake): Promise<BackendSession> {
+    const { backend, clock, initializeParams, prepare } = this.#options;
+    const now = clock.now();
+    const life = caller.kind === 'identified' ? caller.expiresAt - now : Number.POSITIVE_INFINITY;
+    const lifeMs = Math.min(life, this.expiryOf(credential) - now);
+    const timeoutMs = Math.min(endsAt - now, life);
     // A caller whose token has expired is no longer live; nothing is asked in its name.
     if (timeoutMs <= 0) throw expired();
     let opened: BackendSession | undefined;
     const events = this.#events(() => opened);
     try {
-      opened = await backend.open({ initializeParams, credential, events, timeoutMs, lifeMs: life, signal });
+      opened = await backend.open({ initializeParams, credential, events, timeoutMs, lifeMs, signal });
     } catch (thrown) {
       if (timeoutMs === life && isTimeout(thrown)) throw expired(thrown);
       throw thrown;
@@ -259,6 +290,20 @@ export class BackendLink {
     };
   }
 
+  /** A strategy bounds what it asks; this bounds the strategy. */
+  async #inTime(obtaining: Promise<Credential>): Promise<Credential> {
+    const { clock, initializeTimeoutMs } = this.#options;
+    let stop = () => {};
+    const late = new Promise<never>((_, reject) => {
+      stop = clock.after(initializeTimeoutMs, () => reject(tooLate(this.name)));
+    });
+    try {
+      return await Promise.race([obtaining, late]);
+    } finally {
+      stop();
+    }
+  }
+
   #close(fault: BackendFault): void {
     this.#state = { kind: 'closed', fault, since: this.#options.clock.now() };
   }
@@ -273,14 +318,34 @@ export class BackendLink {
   }
 
   /** The credential for a DELETE: the live caller's, or one that needs no caller. Without either the backend is told nothing. */
-  async #farewell(caller: Caller | undefined): Promise<CredentialHeaders | undefined> {
-    if (caller === undefined) return this.unattended;
+  async #farewell(caller: Caller | undefined): Promise<Credential | undefined> {
     try {
+      if (caller === undefined) return await this.unattended;
       return await this.credential(caller, AbortSignal.timeout(2_000));
     } catch {
       return undefined;
     }
   }
+}
+
+interface Handshake {
+  readonly caller: Caller;
+  readonly credential: Credential;
+  readonly signal: AbortSignal;
+  /** On the link's clock, in milliseconds since the epoch. */
+  readonly endsAt: number;
+}
+
+function tooLate(backend: string): MeshError {
+  return new MeshError(
+    'credential_unavailable',
+    `The credential for the backend "${backend}" could not be obtained in time.`,
+    { backend, retryAfterMs: 1_000 },
+  );
+}
+
+function isUnauthorized(thrown: unknown): boolean {
+  return thrown instanceof BackendFault && thrown.kind === 'unauthorized';
 }
 
 /** A failure that is the leader's alone: another caller's credential may do. */

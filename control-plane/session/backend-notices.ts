@@ -5,7 +5,7 @@ import { peekFields } from '../../shared/json-rpc/object.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { fields } from '../../shared/json-rpc/walker.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import { mentionsUri, uriSplices } from '../virtual-server/result-uris.ts';
@@ -85,7 +85,7 @@ export class BackendNotices {
     const { listening, serverRequests } = this.#options;
     const { session, link } = notice;
     const listener = listening.reader(session);
-    const credential = (): CredentialHeaders | Promise<CredentialHeaders> => {
+    const credential = (): Credential | Promise<Credential> => {
       if (call?.sent !== undefined) return call.sent.credential;
       if (listener !== undefined)
         return link.credential(listener.caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));

@@ -87,5 +87,6 @@ export class ClientNotifications {
 async function tell(link: BackendLink, caller: Caller, pieces: readonly Uint8Array[]): Promise<void> {
   const backend = link.session;
   if (backend === undefined) return;
-  await backend.notify(pieces, await link.credential(caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS)));
+  const signal = AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS);
+  await link.under(caller, signal, (credential) => backend.notify(pieces, credential));
 }

@@ -179,8 +179,8 @@ export class Listening {
       } catch (thrown) {
         const fault = thrown instanceof BackendFault ? thrown : undefined;
         if (backend !== undefined && fault?.kind === 'session_lost') link.lost(backend, fault);
-        // No later attempt with this credential fares better.
-        if (fault?.kind === 'unauthorized' || fault?.kind === 'forbidden') return;
+        // No later attempt in this caller's name fares better.
+        if (fault?.kind === 'unauthorized' || fault?.kind === 'forbidden' || isRefusal(thrown)) return;
       }
       // What was heard for a while is heard again at once: its session was made afresh.
       wait =
@@ -196,22 +196,40 @@ export class Listening {
     { link, backend }: { link: BackendLink; backend: BackendSession },
   ): Promise<'closed' | 'unsupported'> {
     const onGap = () => this.#options.onGap(session, link);
+    const onState = (open: boolean) => {
+      if (!open) heard.delete(link.name);
+      else {
+        heard.add(link.name);
+        // What changed before was heard by nobody.
+        onGap();
+      }
+    };
     try {
-      return await backend.listen({
-        credential: await link.credential(caller, signal),
-        signal,
-        onGap,
-        onState(open) {
-          if (!open) heard.delete(link.name);
-          else {
-            heard.add(link.name);
-            // What changed before was heard by nobody.
-            onGap();
-          }
-        },
-      });
+      return await link.under(caller, signal, (credential) =>
+        this.#while(signal, link.expiryOf(credential), (lives) =>
+          backend.listen({ credential, signal: lives, onGap, onState }),
+        ),
+      );
     } finally {
       heard.delete(link.name);
+    }
+  }
+
+  /** A stream outlives its credential by the same while as a client's outlives its token; after that it is opened under another. */
+  async #while<Result>(
+    signal: AbortSignal,
+    expiresAt: number,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    if (expiresAt === Number.POSITIVE_INFINITY) return await work(signal);
+    const { clock, tokenGraceMs } = this.#options;
+    const end = new AbortController();
+    const left = Math.max(expiresAt + tokenGraceMs - clock.now(), 0);
+    const cancel = clock.after(Math.min(left, LONGEST_TIMER_MS), () => end.abort());
+    try {
+      return await work(AbortSignal.any([signal, end.signal]));
+    } finally {
+      cancel();
     }
   }
 
@@ -251,6 +269,14 @@ export class Listening {
     reply.end();
     if (owed.length > 0) this.#options.onLost(session, id);
   }
+}
+
+/** The caller cannot have a credential for the backend. */
+function isRefusal(thrown: unknown): boolean {
+  return (
+    thrown instanceof MeshError &&
+    (thrown.reason === 'backend_unauthorized' || thrown.reason === 'audience_not_allowed')
+  );
 }
 
 function watch(exchange: Exchange, stream: ClientStream): void {

@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import type { BackendHint, BackendSession } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 import {
   RECORD_SCHEMA,
@@ -56,7 +56,7 @@ export interface SessionHandlers {
   /** Replays level and subscriptions to a backend session that was made afresh. Never rejects. */
   prepareBackend(
     session: LiveSession,
-    target: { backend: BackendSession; name: string; credential: CredentialHeaders },
+    target: { backend: BackendSession; name: string; credential: Credential },
   ): Promise<void>;
   /**
    * The session left this replica's memory; what it still owes is to be answered.

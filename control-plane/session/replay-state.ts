@@ -1,6 +1,6 @@
 import { request } from '../../shared/json-rpc/envelope.ts';
 import type { BackendSession } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { LiveSession } from './live-session.ts';
 
@@ -11,7 +11,7 @@ const TIMEOUT_MS = 5_000;
 export interface ReplayTarget {
   readonly backend: BackendSession;
   readonly name: string;
-  readonly credential: CredentialHeaders;
+  readonly credential: Credential;
 }
 
 /** Sets the session's level and its subscriptions at a backend session that was made afresh. A backend that refuses them goes on without. */

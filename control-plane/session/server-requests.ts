@@ -13,7 +13,7 @@ import {
 import { type Span, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { Notice } from './backend-notices.ts';
@@ -59,7 +59,7 @@ export interface ServerRequest {
   /** What in its params the client is told in other words. */
   readonly splices?: readonly Splice[];
   /** The credential of the live exchange on whose behalf the backend asks; a refusal goes back under it. */
-  readonly credential: () => CredentialHeaders | Promise<CredentialHeaders>;
+  readonly credential: () => Credential | Promise<Credential>;
   readonly call: RunningCall | undefined;
   readonly stream: ClientStream | undefined;
 }
@@ -344,7 +344,7 @@ async function send(
   caller: Caller,
   pieces: readonly Uint8Array[],
 ): Promise<void> {
-  await backend.respond(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
+  await link.under(caller, AbortSignal.timeout(10_000), (credential) => backend.respond(pieces, credential));
 }
 
 async function notify(
@@ -353,5 +353,5 @@ async function notify(
   caller: Caller,
   pieces: readonly Uint8Array[],
 ): Promise<void> {
-  await backend.notify(pieces, await link.credential(caller, AbortSignal.timeout(10_000)));
+  await link.under(caller, AbortSignal.timeout(10_000), (credential) => backend.notify(pieces, credential));
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
-import type { CredentialHeaders } from '../credentials/strategy.ts';
+import type { Credential } from '../credentials/strategy.ts';
 import type { ExchangeHandler } from '../rpc/exchange.ts';
 import type { SessionStore } from '../store/session-store.ts';
 import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
@@ -224,7 +224,7 @@ class Handlers implements SessionHandlers {
 
   prepareBackend(
     session: LiveSession,
-    target: { backend: BackendSession; name: string; credential: CredentialHeaders },
+    target: { backend: BackendSession; name: string; credential: Credential },
   ): Promise<void> {
     return replayState(this.#parts.catalogues, session, target);
   }

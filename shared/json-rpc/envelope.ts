@@ -187,6 +187,8 @@ const CODES = {
   draining: -32000,
   credential_unknown: -32000,
   backend_unauthorized: -32000,
+  audience_not_allowed: -32000,
+  credential_unavailable: -32000,
   cancelled: -32000,
   internal: -32603,
   backend_unavailable: -32603,

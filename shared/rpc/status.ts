@@ -27,6 +27,8 @@ const STATUS_OF = {
   method_not_found: status.UNIMPLEMENTED,
   backend_unavailable: status.UNAVAILABLE,
   backend_unauthorized: status.PERMISSION_DENIED,
+  audience_not_allowed: status.PERMISSION_DENIED,
+  credential_unavailable: status.UNAVAILABLE,
   backend_busy: status.RESOURCE_EXHAUSTED,
   backend_timeout: status.DEADLINE_EXCEEDED,
   backend_protocol_error: status.INTERNAL,

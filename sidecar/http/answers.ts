@@ -80,6 +80,8 @@ const STATUS = {
   method_not_found: 200,
   backend_unavailable: 200,
   backend_unauthorized: 200,
+  audience_not_allowed: 200,
+  credential_unavailable: 200,
   backend_busy: 200,
   backend_timeout: 200,
   backend_protocol_error: 200,

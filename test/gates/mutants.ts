@@ -66,9 +66,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     behaviour: 'the credential is this request’s, never an earlier one’s',
     file: `${SESSION}/backend-link.ts`,
-    find: '    return this.#options.strategy.obtain({ caller, backend: this.name, signal });',
+    find: '    const obtained = this.#options.strategy.obtain({ caller, backend: this.name, signal });',
     replace:
-      '    return (this.kept ??= this.#options.strategy.obtain({ caller, backend: this.name, signal }));',
+      '    const obtained = (this.kept ??= this.#options.strategy.obtain({ caller, backend: this.name, signal }));',
     tests: INTERLEAVINGS,
     only: 'same principal with other scopes',
   },

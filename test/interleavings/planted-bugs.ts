@@ -80,9 +80,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     changes: [
       {
         file: `${SESSION}/backend-link.ts`,
-        find: '    return this.#options.strategy.obtain({ caller, backend: this.name, signal });',
+        find: '    const obtained = this.#options.strategy.obtain({ caller, backend: this.name, signal });',
         replace:
-          '    return (this.kept ??= this.#options.strategy.obtain({ caller, backend: this.name, signal }));',
+          '    const obtained = (this.kept ??= this.#options.strategy.obtain({ caller, backend: this.name, signal }));',
       },
     ],
     story: 'the same principal with other scopes',

@@ -6,7 +6,7 @@ import type {
   Message,
   OpenOptions,
 } from '../../control-plane/backend/backend.ts';
-import type { CredentialHeaders } from '../../control-plane/credentials/strategy.ts';
+import type { Credential } from '../../control-plane/credentials/strategy.ts';
 import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import type { Audit, LiveRequest } from './audit.ts';
 import type { Product } from './product.ts';
@@ -124,8 +124,8 @@ export class RecordingServer {
   }
 }
 
-function tokenIn(credential: CredentialHeaders): string | undefined {
-  return credential['authorization'];
+function tokenIn(credential: Credential): string | undefined {
+  return typeof credential === 'function' ? undefined : credential['authorization'];
 }
 
 /** The name under which a session's client introduced itself. */

@@ -25,7 +25,10 @@ function movableClock(): MovableClock {
 }
 
 /** How a mesh that trusts this issuer is configured, with some things changed. */
-export function trusting(issuer: TestIssuer, changed: Partial<IssuerSettings> = {}): IssuerSettings {
+export function trusting(
+  issuer: Pick<TestIssuer, 'url' | 'jwksUri' | 'audience'>,
+  changed: Partial<IssuerSettings> = {},
+): IssuerSettings {
   return {
     issuer: issuer.url,
     jwksUri: issuer.jwksUri,

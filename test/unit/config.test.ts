@@ -272,7 +272,7 @@ keys:
     [
       'an unknown strategy',
       `${CALLERS}\nmcpServers: { a: { url: "http://a.example/", credential: { strategy: passthru } } }`,
-      'mesh.yaml:2: mcpServers.a.credential.strategy: expected one of none, header',
+      'mesh.yaml:2: mcpServers.a.credential.strategy: expected one of none, header, token_exchange, id_jag, client_credentials, aws_sigv4, passthrough, env',
     ],
     [
       'nobody who could call',

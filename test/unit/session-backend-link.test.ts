@@ -6,7 +6,7 @@ import {
   type BackendSession,
   type OpenOptions,
 } from '../../control-plane/backend/backend.ts';
-import type { CredentialHeaders } from '../../control-plane/credentials/strategy.ts';
+import type { Credential } from '../../control-plane/credentials/strategy.ts';
 import type { CallerIdentity } from '../../control-plane/identity/caller.ts';
 import { BackendLink, type LinkOptions } from '../../control-plane/session/backend-link.ts';
 import { type Cast, makeCast } from '../interleavings/cast.ts';
@@ -28,7 +28,7 @@ const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 describe('the link to one backend', () => {
   let cast: Cast;
   let handshakes: Handshake[];
-  let closed: { session: string; credential: CredentialHeaders | undefined }[];
+  let closed: { session: string; credential: Credential | undefined }[];
   let events: string[];
 
   before(async () => {
@@ -113,7 +113,7 @@ describe('the link to one backend', () => {
       ({ fingerprint }) => fingerprint,
       (thrown: unknown) => (thrown instanceof BackendFault ? thrown.kind : String(thrown)),
     );
-  const tokens = () => handshakes.map(({ options }) => options.credential['authorization']);
+  const tokens = () => handshakes.map(({ options }) => Reflect.get(options.credential, 'authorization'));
   const fault = (kind: BackendFault['kind']) => new BackendFault(kind, kind, { executed: 'no' });
 
   it(verifies('RST-4')('is opened once, however many wait, under its leader’s credential'), async () => {
