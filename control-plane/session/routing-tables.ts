@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { SessionStore } from '../store/session-store.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Routes, StoredTable } from '../virtual-server/routes.ts';
+import { WeakPool } from '../virtual-server/weak-pool.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RecordCrypto } from './record-crypto.ts';
 import type { ServedVersions } from './session-record.ts';
@@ -27,6 +28,8 @@ const REMEMBERED = 1_000;
 export class RoutingTables {
   readonly #options: RoutingTableOptions;
   readonly #written = new Map<string, number>();
+  /** By the rules of names: sessions that saw the same resolve by the same routes. */
+  readonly #pools = new WeakMap<object, WeakPool<Routes>>();
   readonly #routes = new WeakMap<
     LiveSession,
     { readonly table: string | undefined; readonly rules: object; readonly routes: Promise<Routes> }
@@ -64,11 +67,17 @@ export class RoutingTables {
     if (table === undefined) return Promise.resolve(from(undefined));
     const known = this.#routes.get(session);
     if (known !== undefined && known.table === table && known.rules === rules) return known.routes;
-    const routes = this.#read(table).then(from, () => {
-      // Without the store now; the next name that is asked for tries again.
-      this.#routes.delete(session);
-      return from(undefined);
-    });
+    const pool = this.#pools.get(rules) ?? new WeakPool();
+    this.#pools.set(rules, pool);
+    const key = [table, ...session.body.desired].join(' ');
+    const routes = this.#read(table).then(
+      (text) => pool.get(key, () => from(text)),
+      () => {
+        // Without the store now; the next name that is asked for tries again.
+        this.#routes.delete(session);
+        return from(undefined);
+      },
+    );
     this.#routes.set(session, { table, rules, routes });
     return routes;
   }
