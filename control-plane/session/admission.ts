@@ -151,9 +151,22 @@ export class Admission {
    */
   admitsUnknown(caller: Caller, backend: string): boolean {
     if (this.#rules.policies !== undefined) return false;
-    const needed = this.#of(principalOf(caller), this.#rules.backendScopes.get(backend)?.all ?? []);
-    if (!this.#covers(principalOf(caller), needed)) throw missingScope(caller, needed);
+    this.requireReach(caller, backend);
     return true;
+  }
+
+  /** Whether the caller has the scopes that everything of a backend needs. */
+  reaches(caller: Caller, backend: string): boolean {
+    return this.#covers(principalOf(caller), this.#neededOfAll(caller, backend));
+  }
+
+  /** Throws as `admits` does for a caller that lacks one of them. */
+  requireReach(caller: Caller, backend: string): void {
+    if (!this.reaches(caller, backend)) throw missingScope(caller, this.#neededOfAll(caller, backend));
+  }
+
+  #neededOfAll(caller: Caller, backend: string): readonly string[] {
+    return this.#of(principalOf(caller), this.#rules.backendScopes.get(backend)?.all ?? []);
   }
 
   get #asksForScopes(): boolean {

@@ -87,6 +87,7 @@ export class ClientRequests {
     this.#options = options;
     this.#tasks = new TaskRequests({
       calls: options.calls,
+      admission: options.admission,
       call: (turn, call, target) => this.#call(turn, call, target),
       relay: (turn, call, answered) => this.#relay(turn, call, answered),
     });

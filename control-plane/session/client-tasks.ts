@@ -1,3 +1,4 @@
+import { MeshError } from '../../shared/errors.ts';
 import { type Splice, splice } from '../../shared/json-rpc/envelope.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
@@ -37,7 +38,7 @@ export function clientTaskOf(party: Party, { bytes, scanned }: Message): ClientT
 /** The client's result, raw, with its tasks as the backend that asked knows them. */
 export function resultForBackend(party: Party, result: Buffer, place: TaskPlace | undefined): Buffer {
   const naming = namesForBackend(party);
-  const task = place === undefined ? undefined : taskIdIn(result, place);
+  const task = place === undefined ? undefined : readTaskId(result, place);
   const name = task === undefined ? undefined : naming(task.taskId);
   if (task !== undefined && place === 'created') remember(party, task.taskId);
   const renamed = task === undefined || name === undefined ? [] : [{ span: task.span, bytes: name }];
@@ -45,6 +46,16 @@ export function resultForBackend(party: Party, result: Buffer, place: TaskPlace 
   return changes.length === 0
     ? result
     : Buffer.concat(splice(result, { start: 0, end: result.length }, changes));
+}
+
+/** A result that names two tasks names none. */
+function readTaskId(result: Buffer, place: TaskPlace): ReturnType<typeof taskIdIn> {
+  try {
+    return taskIdIn(result, place);
+  } catch (thrown) {
+    if (thrown instanceof MeshError) return undefined;
+    throw thrown;
+  }
 }
 
 /** The token under which the client reports progress of a task that it will hold: it outlives the request. */

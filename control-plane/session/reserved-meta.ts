@@ -7,7 +7,8 @@ import type { TaskNaming } from './related-tasks.ts';
 
 /** Keys that each hop sets for itself (MCP, General fields: `_meta`); all others belong to the two ends. */
 const RESERVED = 'io.modelcontextprotocol/';
-const RESERVED_BYTES = Buffer.from(RESERVED);
+/** Without the slash: some writers of JSON escape it. */
+const RESERVED_BYTES = Buffer.from(RESERVED.slice(0, -1));
 /** The task that a message belongs to, by the id that its reader knows (MCP 2025-11-25, Tasks). */
 const RELATED_TASK = `${RESERVED}related-task`;
 /** What a created task says to the model: from one end to the other. */
@@ -35,7 +36,7 @@ export function withoutReservedInResult(result: Buffer, naming?: TaskNaming): re
 
 /** Whether the message belongs to a task, and so may outlive the call on whose stream it came. */
 export function isTaskRelated({ bytes, scanned: { meta } }: Message): boolean {
-  return meta !== undefined && slice(bytes, meta).includes(RELATED_TASK);
+  return meta !== undefined && slice(bytes, meta).includes('related-task');
 }
 
 function replacements(bytes: Buffer, meta: Span, naming: TaskNaming | undefined): Splice[] {

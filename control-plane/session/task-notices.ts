@@ -20,7 +20,7 @@ export class TaskNotices {
   status(notice: Notice): readonly Uint8Array[] | undefined {
     const { session, link, message } = notice;
     const { taskId: span } = message.scanned;
-    if (span === undefined) return undefined;
+    if (span === undefined || message.bytes[span.start] !== QUOTE) return undefined;
     const taskId = decodeString(message.bytes, span);
     const name = isOwnTask(session, link, taskId) ? namingOf(notice)(taskId) : undefined;
     if (name === undefined) return undefined;

@@ -13,6 +13,7 @@ import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import { readTaskPage, type TaskPage, type TaskPlace } from '../virtual-server/task-results.ts';
+import type { Admission } from './admission.ts';
 import { type CallEnvironment, callBackend, connect, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, type Outage } from './backend-outages.ts';
@@ -40,6 +41,7 @@ export interface Answered {
 }
 
 export interface TaskRequestOptions {
+  readonly admission: Pick<Admission, 'reaches' | 'requireReach'>;
   readonly calls: CallEnvironment;
   readonly call: (turn: Turn, call: RunningCall, target: Target) => Promise<Message>;
   readonly relay: (turn: Turn, call: RunningCall, answered: Answered) => Promise<readonly Uint8Array[]>;
@@ -96,6 +98,8 @@ export class TaskRequests {
     const task = openName('task of a backend', session, visible);
     if (task === undefined) throw new MeshError('invalid_params', 'Unknown task.');
     const { backend, value } = task;
+    // What a call was admitted to begin, its session may follow.
+    this.#options.admission.requireReach(turn.caller, backend);
     try {
       const answer = await this.#options.call(turn, call, {
         backend,
@@ -119,9 +123,11 @@ export class TaskRequests {
    * that has more. A backend that does not answer costs its own tasks only, and is named.
    */
   async #list(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {
-    const { session } = turn;
+    const { session, caller } = turn;
     const rest = restOf(turn);
-    const links = [...session.links.values()];
+    const links = [...session.links.values()].filter(({ name }) =>
+      this.#options.admission.reaches(caller, name),
+    );
     const first = rest === undefined ? 0 : links.findIndex(({ name }) => name === rest.backend);
     if (first < 0) throw badCursor();
     const readings = await Promise.all(

@@ -10,7 +10,7 @@ import { verifies } from '../requirements.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { McpClient, type Reply, reasonOf, textOf } from '../support/mcp-client.ts';
 import { defaultScript } from '../support/recording-backend/script.ts';
-import { metric, type Stage, startStage } from '../support/stage.ts';
+import { metric, post, type Stage, startStage } from '../support/stage.ts';
 import { startTaskBackend, type TaskBackend } from '../support/task-backend.ts';
 
 const RELATED_TASK = 'io.modelcontextprotocol/related-task';
@@ -36,7 +36,12 @@ describe('Tasks', function () {
     const { url, jwksUri, audience } = issuer;
     const { capabilities } = defaultScript();
     stage = await startStage({
-      backends: { rec: { capabilities: { ...capabilities, tasks: TASKS }, pageSize: 2 }, plain: {} },
+      backends: {
+        rec: { capabilities: { ...capabilities, tasks: TASKS }, pageSize: 2 },
+        plain: {},
+        guarded: { capabilities: { ...capabilities, tasks: TASKS } },
+      },
+      entries: { guarded: { requiredScopes: ['guarded:use'] } },
       more: { sdk: { url: sdk.url } },
       identity: { issuers: [{ issuer: url, jwksUri, audiences: [audience] }] },
       limits: { streamAfter: '300ms' },
@@ -200,6 +205,22 @@ describe('Tasks', function () {
       expect(textOf(await alice.call('sdk__confirm'))).to.contain('requires task augmentation');
     });
 
+    it(verifies('AGG-15', 'HTTP-23')('are asked for with the scopes of their backend alone'), async () => {
+      const client = await stage.open({ token: issuer.token({ sub: 'peggy', scope: 'guarded:use' }) });
+      const taskId = await make(client, 'guarded__echo');
+      const lesser = client.alias({ token: issuer.token({ sub: 'peggy' }) });
+      const { requests } = stage.backend('guarded').record;
+      for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel']) {
+        const reply = await lesser.request(method, { taskId });
+        expect(reply.status).to.equal(403);
+        expect(reply.headers['www-authenticate']).to.contain('scope="guarded:use"');
+      }
+      expect(await listAll(lesser)).to.deep.equal([]);
+      expect(stage.backend('guarded').record.requests).to.have.lengthOf(requests.length);
+      expect(await listAll(client)).to.deep.equal([taskId]);
+      expect(stateOf(await client.request('tasks/get', { taskId })).status).to.equal('working');
+    });
+
     it(verifies('AGG-15')('end with the backend session that held them, and that is said'), async () => {
       const client = await open('alice');
       const taskId = await make(client, 'rec__echo');
@@ -276,12 +297,13 @@ describe('Tasks', function () {
       const listening = await client.listen();
       await rec().listeners(streams + 1);
       const own = `task-${rec().tasks.count}`;
-      const push = (id: string, status: string) =>
+      const push = (id: unknown, status: string) =>
         rec().push(
           { method: 'notifications/tasks/status', params: { taskId: id, status } },
           session?.sessionId,
         );
       push('task-1', 'failed');
+      push(5, 'failed');
       push(own, 'completed');
       const told = await listening.message('notifications/tasks/status');
       expect(told.params).to.deep.equal({ taskId, status: 'completed' });
@@ -427,6 +449,11 @@ describe('Tasks', function () {
         expect(textOf(reply)).to.contain('-32602');
         expect(refused.messages.filter(({ method }) => method === 'tasks/get')).to.deep.equal([]);
       }
+      const twice = client.beginCall('rec__ask', { request: 'tasks/get', params: { taskId } });
+      const asked = await twice.message('tasks/get');
+      const result = '{"taskId":"of-the-client","TASKID":"other"}';
+      await post(client, `{"jsonrpc":"2.0","id":${JSON.stringify(asked.id)},"result":${result}}`);
+      expect(textOf(await twice.reply())).to.equal(result);
       const listing = await client.call('rec__ask', { request: 'tasks/list', params: {} });
       expect(textOf(listing)).to.contain('-32601');
     });

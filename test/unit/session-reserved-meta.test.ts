@@ -39,6 +39,10 @@ describe('the reserved keys of _meta', () => {
     expect(passed(related('{ "taskId" : "mine","x":1.0}'))).to.equal(
       `{"a":1,"${PREFIX}/related-task":{ "taskId" : "yours","x":1.0}}`,
     );
+    const escaped = PREFIX + String.raw`\/`;
+    expect(passed(`{"${escaped}related-task":{"taskId":"mine"},"${escaped}b":1}`)).to.equal(
+      `{"${escaped}related-task":{"taskId":"yours"}}`,
+    );
     const unreadable = ['{"taskId":"other"}', '{"taskId":5}', '{}', '"mine"'];
     for (const value of [...unreadable, '{"taskId":"mine","taskId":"mine"}', '{"TaskId":"mine"}']) {
       expect(passed(related(value)), value).to.equal('{"a":1}');
