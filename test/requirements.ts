@@ -736,7 +736,6 @@ export const FAULTS = {
   },
   M2: {
     text: "a backend's GET answers 405; its tools change → seen within 60 s by a listing client",
-    deferred: 'list changes are not followed live yet',
   },
   M3: {
     text: 'the only backend with prompts joins late → prompts appear after list_changed on a session that began without them',

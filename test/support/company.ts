@@ -5,7 +5,7 @@ import type { Mesh, Replica } from './mesh.ts';
 import type { RecordingBackend } from './recording-backend.ts';
 import { metric, type StageOptions, startStage, until } from './stage.ts';
 
-export { metric, until } from './stage.ts';
+export { until } from './stage.ts';
 
 /** Everything twice or more: callers with tokens of their own, two replicas, three backends that record. */
 export interface Company extends AsyncDisposable {

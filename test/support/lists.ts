@@ -6,7 +6,7 @@ import { metric, until } from './story.ts';
 export const LISTS = ['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list'] as const;
 
 /** Lists that the sidecar answered by itself, and exchanges that crossed the mesh. */
-export async function listCounts(sidecar: Sidecar): Promise<{ local: number; crossed: number }> {
+async function listCounts(sidecar: Sidecar): Promise<{ local: number; crossed: number }> {
   return {
     local: await metric(sidecar, 'outrigger_sidecar_lists_answered_total'),
     crossed: await metric(sidecar, 'outrigger_sidecar_exchanges_total'),
