@@ -1,4 +1,5 @@
 import { systemClock } from '../shared/clock.ts';
+import { ReadFiles } from '../shared/config/watched-files.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
@@ -7,17 +8,25 @@ import { createBoundedFetch } from './backend/bounded-fetch.ts';
 import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
+import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
-import { createVerifier } from './identity/verifier.ts';
+import type { CredentialStrategy } from './credentials/strategy.ts';
+import { keepFixed } from './fixed-settings.ts';
+import { followSettings } from './follow-settings.ts';
+import type { IdentityVerifier } from './identity/caller.ts';
+import { LiveVerifier } from './identity/live-verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
+import { LiveSettings } from './live-settings.ts';
 import { observeIssues, observeRefusals, observeSessions } from './observe.ts';
+import { ConfigReload } from './ops/config-reload.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
+import { ReachableBackends } from './reachable-backends.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
+import type { WelcomeFacts } from './rpc/mesh-service.ts';
 import { Admission } from './session/admission.ts';
-import type { ReachableBackend } from './session/backend-link.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
@@ -27,7 +36,12 @@ import type { SessionStore } from './store/session-store.ts';
 import { replaySafeNames } from './virtual-server/naming.ts';
 
 /** Puts a replica together and serves until the program is told to stop. What is opened is closed in reverse order. */
-export async function startControlPlane(settings: Settings, program: Program): Promise<void> {
+export async function startControlPlane(source: SettingsSource, program: Program): Promise<void> {
+  const files = new ReadFiles();
+  const settings = source.load(files);
+  const live = new LiveSettings(settings);
+  let reload: ConfigReload | undefined;
+  program.onReload(() => reload?.reload());
   const log = createLogger({
     ...settings.log,
     fields: { program: 'control-plane', replica: settings.replica },
@@ -61,14 +75,18 @@ export async function startControlPlane(settings: Settings, program: Program): P
   program.defer('backends', () => registry.stop());
   const providers = createBoundedFetch();
   program.defer('credential providers', () => providers.stop());
-  const backends = reachableBackends({ settings, registry, log, metrics, fetch: providers.fetch });
+  const backends = new ReachableBackends(settings.backends, {
+    registry,
+    strategyFor: (backend) => strategyFor(backend, { log, metrics, fetch: providers.fetch }),
+    onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
+  });
   const keys = loadKeys(settings.keys, settings.stateFolder);
   const admission = new Admission({
     rules: admissionRules(settings),
     onRefused: observeRefusals(metrics, log),
   });
   const sessions: SessionPlane = sessionPlane({
-    settings,
+    live,
     log,
     metrics,
     store,
@@ -90,14 +108,28 @@ export async function startControlPlane(settings: Settings, program: Program): P
     key: keys.index.current,
     sessionIdleMs: settings.limits.sessionIdleMs,
   });
-  const mesh: MeshServer = meshServer({ settings, log, sessions, store, capabilities });
+  const verifier = new LiveVerifier(settings.identity, { clock: systemClock, log });
+  const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier });
   const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
   program.defer('mesh streams', async () => {
     health.draining();
-    await mesh.drain(settings.limits.drainMs);
+    await mesh.drain(live.current.limits.drainMs);
   });
   countStreams(metrics, mesh, sessions);
   showBackends(metrics, registry);
+  followSettings({
+    live,
+    program,
+    log,
+    graceMs: SHUTDOWN_MARGIN_MS,
+    backends,
+    verifier,
+    admission,
+    sessions,
+    mesh,
+  });
+  reload = new ConfigReload({ source, files, live, keepFixed, log, metrics, key: keys.index.current });
+  program.defer('configuration', () => reload?.close());
   health.started();
   log.info('replica ready', {
     event: 'ready',
@@ -113,39 +145,32 @@ function hostPart(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-interface BackendParts {
-  readonly settings: Settings;
-  readonly registry: BackendRegistry;
+interface StrategyParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly fetch: ProviderFetch;
 }
 
-function reachableBackends(parts: BackendParts): ReadonlyMap<string, ReachableBackend> {
-  const { settings, registry, log, metrics, fetch } = parts;
-  const reachable = new Map<string, ReachableBackend>();
-  for (const { name, credential } of settings.backends) {
-    const backend = registry.get(name);
-    if (backend === undefined) continue;
-    const { strategy } = credential;
-    const onIssue = observeIssues({ metrics, log }, { backend: name, strategy });
-    const environment = { backend: name, clock: systemClock, fetch, onIssue };
-    reachable.set(name, { backend, strategy: createStrategy(credential, environment) });
-    if (strategy === 'passthrough') {
-      const text =
-        'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
-      log.warn(text, { event: 'token_passthrough', backend: name, strategy });
-    }
+function strategyFor(
+  { name, credential }: BackendSettings,
+  { log, metrics, fetch }: StrategyParts,
+): CredentialStrategy {
+  const { strategy } = credential;
+  const onIssue = observeIssues({ metrics, log }, { backend: name, strategy });
+  if (strategy === 'passthrough') {
+    const text =
+      'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
+    log.warn(text, { event: 'token_passthrough', backend: name, strategy });
   }
-  return reachable;
+  return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue });
 }
 
 interface SessionParts {
-  readonly settings: Settings;
+  readonly live: LiveSettings;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly store: SessionStore;
-  readonly backends: ReadonlyMap<string, ReachableBackend>;
+  readonly backends: ReachableBackends;
   readonly keys: Keys;
   readonly admission: Admission;
   readonly watcher: ListWatcher;
@@ -153,24 +178,34 @@ interface SessionParts {
 }
 
 function sessionPlane(parts: SessionParts): SessionPlane {
-  const { settings, log, metrics, store, backends, keys, admission, watcher, ended } = parts;
-  const policies = new Map(settings.backends.map((backend) => [backend.name, policyOf(backend)]));
+  const { live, log, metrics, store, backends, keys, admission, watcher, ended } = parts;
   return createSessionPlane({
-    replica: settings.replica,
+    replica: live.current.replica,
     build: VERSION,
     store,
     clock: systemClock,
     keys,
-    backends,
-    policy: (name) => policies.get(name) ?? NO_POLICY,
-    virtualServer: (name) => virtualServer(settings, name),
+    backends: backends.all,
+    policy: policies(live),
+    virtualServer: (name) => virtualServer(live.current, name),
     admission,
-    limits: { ...settings.limits, tokenGraceMs: settings.identity.tokenGraceMs },
+    limits: live.part(({ limits, identity }) => ({ ...limits, tokenGraceMs: identity.tokenGraceMs })),
     observer: observeSessions(metrics, log),
     onSessionEnded: ended,
     watcher,
     onFault: (error) => log.error('a request failed', { reason: error.reason, error }),
   });
+}
+
+/** By backend. One that left the configuration keeps its own for the calls that are still under way. */
+function policies(live: LiveSettings): (backend: string) => BackendPolicy {
+  const known = new Map<string, BackendPolicy>();
+  const learn = (settings: Settings) => {
+    for (const backend of settings.backends) known.set(backend.name, policyOf(backend));
+  };
+  learn(live.current);
+  live.onChange((next) => () => learn(next));
+  return (name) => known.get(name) ?? NO_POLICY;
 }
 
 function policyOf({ timeouts, onStateLoss }: BackendSettings): BackendPolicy {
@@ -188,32 +223,38 @@ function virtualServer(settings: Settings, name: string): VirtualServer | undefi
 }
 
 interface MeshParts {
-  readonly settings: Settings;
+  readonly live: LiveSettings;
   readonly log: Logger;
   readonly sessions: SessionPlane;
   readonly store: SessionStore;
   readonly capabilities: CapabilityHub;
+  readonly verifier: IdentityVerifier;
 }
 
-function meshServer({ settings, log, sessions, store, capabilities }: MeshParts): MeshServer {
-  const { identity, advertise, limits } = settings;
+function meshServer({ live, log, sessions, store, capabilities, verifier }: MeshParts): MeshServer {
+  const { replica, limits } = live.current;
   return createMeshServer({
-    replica: settings.replica,
+    replica,
     build: VERSION,
-    verifier: createVerifier(identity, { clock: systemClock, log }),
+    verifier,
     handle: sessions.handle,
     openFeed: (port) => capabilities.open(port),
     ready: () => store.ready,
-    welcome: (peer) => ({
-      resource: advertise.resource ?? '',
-      issuers: identity.issuers.map(({ issuer }) => issuer),
-      scopes: basicScopes(settings),
-      anonymous: identity.anonymous,
-      replaySafeTools: replaySafeTools(settings, virtualServer(settings, peer.virtualServer)),
-    }),
+    welcome: (peer) => welcome(live.current, peer.virtualServer),
     log,
     limits: { maxMessageBytes: limits.messageBytes },
   });
+}
+
+function welcome(settings: Settings, server: string): WelcomeFacts {
+  const { advertise, identity } = settings;
+  return {
+    resource: advertise.resource ?? '',
+    issuers: identity.issuers.map(({ issuer }) => issuer),
+    scopes: basicScopes(settings),
+    anonymous: identity.anonymous,
+    replaySafeTools: replaySafeTools(settings, virtualServer(settings, server)),
+  };
 }
 
 /** What a client asks for that has not been told more: what is advertised, and what every token needs. */
@@ -245,6 +286,7 @@ function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane
 function showBackends({ backendState }: Metrics, registry: BackendRegistry): void {
   Object.assign(backendState, {
     collect() {
+      backendState.reset();
       for (const backend of registry.names) {
         const health = registry.health(backend);
         for (const state of HEALTH_STATES)

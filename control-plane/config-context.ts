@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Environment, Path, Problem } from '../shared/config/variables.ts';
+import type { ReadFiles } from '../shared/config/watched-files.ts';
 import { conceal } from '../shared/redact.ts';
 import type { SecretSource } from './config-atoms.ts';
 import type { Address } from './settings.ts';
@@ -11,10 +11,12 @@ export class ConfigContext {
   /** The folder of the configuration file: relative paths in it start there. */
   readonly folder: string;
   readonly problems: Problem[] = [];
+  readonly #files: ReadFiles;
 
-  constructor(options: { readonly env: Environment; readonly folder: string }) {
+  constructor(options: { readonly env: Environment; readonly folder: string; readonly files: ReadFiles }) {
     this.env = options.env;
     this.folder = options.folder;
+    this.#files = options.files;
   }
 
   problem(path: Path, message: string): void {
@@ -28,7 +30,7 @@ export class ConfigContext {
   /** The text of a file named in the configuration; empty, and a problem, when it cannot be read. */
   file(path: Path, name: string): string {
     try {
-      return readFileSync(this.path(name), 'utf8');
+      return this.#files.read(this.path(name));
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
       this.problem(path, `cannot read ${this.path(name)} (${code})`);

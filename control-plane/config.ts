@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment } from '../shared/config/variables.ts';
+import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
 import { resolveAdmission } from './config-admission.ts';
 import { childEnvironment, resolveBackends } from './config-backends.ts';
@@ -39,13 +39,24 @@ export interface LoadOptions {
   /** Relative paths of the command line start here. */
   readonly cwd: string;
   readonly overrides?: Overrides;
+  /** Where it is noted what was read: the file, and the files that it names. */
+  readonly files?: ReadFiles;
 }
 
-/** The settings of a replica, from its command line and this process's environment. Throws `ConfigError`. */
-export function settingsFromCommandLine(argv: readonly string[]): Settings {
+/** Where a replica's settings come from, so that they can be read again. */
+export interface SettingsSource {
+  /** How messages name the file. */
+  readonly file: string;
+  /** Throws `ConfigError`. What it read, or tried to, is in `files` in any case. */
+  load(files: ReadFiles): Settings;
+}
+
+/** By a replica's command line and this process's environment. Throws `ConfigError`. */
+export function settingsSource(argv: readonly string[]): SettingsSource {
   const { config, ...overrides } = readCommandLine(argv);
   if (config === undefined) throw new ConfigError(['--config FILE is required']);
-  return loadSettings({ file: config, env: process.env, cwd: process.cwd(), overrides });
+  const options = { file: config, env: process.env, cwd: process.cwd(), overrides };
+  return { file: config, load: (files) => loadSettings({ ...options, files }) };
 }
 
 /** Reads, expands, checks and resolves a file. Throws `ConfigError` with every problem found. */
@@ -63,13 +74,14 @@ export interface LoadedConfig {
 export const STORE_VARIABLE = 'OUTRIGGER_STORE';
 
 export function loadConfig(options: LoadOptions): LoadedConfig {
-  const { overrides = {} } = options;
+  const { overrides = {}, files = new ReadFiles() } = options;
   const given = { ...overrides, store: overrides.store ?? options.env[STORE_VARIABLE] };
-  const parsed = readConfig(options);
+  const parsed = readConfig(options, files);
   const file = override(parsed, given);
   const context = new ConfigContext({
     env: options.env,
     folder: dirname(resolve(options.cwd, options.file)),
+    files,
   });
   const stateFolder = stateFolderOf(options, file.state);
   const store = resolveStore(file.store, stateFolder, context);
@@ -110,19 +122,19 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
  * `OUTRIGGER_NODE` is the running Node, `OUTRIGGER_HOME` the folder of this
  * package, `OUTRIGGER_STATE` the state folder unless the file names one.
  */
-function readConfig(options: LoadOptions): Parsed<ConfigFile> {
+function readConfig(options: LoadOptions, files: ReadFiles): Parsed<ConfigFile> {
   const env = {
     OUTRIGGER_NODE: process.execPath,
     OUTRIGGER_HOME: fileURLToPath(new URL('..', import.meta.url)).replace(/[\\/]$/, ''),
     OUTRIGGER_STATE: stateFolderOf(options, undefined),
     ...options.env,
   };
-  return parseConfig(ConfigFile, readText(options), { file: options.file, env });
+  return parseConfig(ConfigFile, readText(options, files), { file: options.file, env });
 }
 
-function readText(options: LoadOptions): string {
+function readText(options: LoadOptions, files: ReadFiles): string {
   try {
-    return readFileSync(resolve(options.cwd, options.file), 'utf8');
+    return files.read(resolve(options.cwd, options.file));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     throw new ConfigError([`${options.file}: cannot be read (${code})`]);

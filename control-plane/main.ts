@@ -1,5 +1,5 @@
 import { runProgram } from '../shared/lifecycle.ts';
 import { startControlPlane } from './compose.ts';
-import { settingsFromCommandLine } from './config.ts';
+import { settingsSource } from './config.ts';
 
-await runProgram((program) => startControlPlane(settingsFromCommandLine(process.argv.slice(2)), program));
+await runProgram((program) => startControlPlane(settingsSource(process.argv.slice(2)), program));

@@ -1,9 +1,11 @@
+import { isatty } from 'node:tty';
 import { createLogger, type Logger } from './log.ts';
 
 /**
  * The life of a program: what it opened is closed in reverse order on SIGTERM,
  * SIGINT or the end of its parent, within a bound; a second signal ends it at
- * once. An unhandled rejection or exception is logged and ends it with a
+ * once. SIGHUP asks a program that can to look at its configuration again; it ends
+ * one that cannot, and any whose terminal is gone. An unhandled rejection or exception is logged and ends it with a
  * non-zero code, because a process in an unknown state must not hold sessions.
  */
 
@@ -11,6 +13,8 @@ import { createLogger, type Logger } from './log.ts';
 export const EXIT_USAGE = 64;
 const EXIT_FAILURE = 1;
 const EXIT_FAULT = 70;
+/** As a shell names the end by a signal. */
+const EXIT_SIGNALLED = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** Ends the program with a message for people, printed as it is: in our own words, each line one problem, without any value that could be a secret. */
 export class ExitError extends Error {
@@ -54,6 +58,8 @@ export interface Program {
   defer(name: string, release: Release): void;
   /** Replaces the first logger and the first bound on the shutdown, once the configuration is known. */
   configure(options: { log: Logger; graceMs: number }): void;
+  /** What SIGHUP asks for from now on, instead of the end. */
+  onReload(reload: () => void): void;
   /** Aborted as soon as the shutdown begins. */
   readonly stopping: AbortSignal;
   /** Begins the shutdown; resolves when everything is released. */
@@ -81,6 +87,7 @@ class RunningProgram implements Program {
   #log: Logger | undefined;
   #graceMs = FIRST_GRACE_MS;
   #stopped: Promise<void> | undefined;
+  #reload: (() => void) | undefined;
 
   get stopping(): AbortSignal {
     return this.#stopping.signal;
@@ -95,18 +102,29 @@ class RunningProgram implements Program {
     this.#graceMs = options.graceMs;
   }
 
+  onReload(reload: () => void): void {
+    this.#reload = reload;
+  }
+
   stop(reason: string): Promise<void> {
     this.#stopped ??= this.#shutDown(reason);
     return this.#stopped;
   }
 
   listen(): void {
-    const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
-      if (this.#stopped !== undefined) process.exit(signal === 'SIGINT' ? 130 : 143);
+    const onSignal = (signal: keyof typeof EXIT_SIGNALLED) => {
+      if (this.#stopped !== undefined) process.exit(EXIT_SIGNALLED[signal]);
       void this.stop(signal);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    const terminals = [0, 1, 2].filter(isatty);
+    process.on('SIGHUP', () => {
+      // A terminal that is closed says the same; what it started in front of it ends with it.
+      const hungUp = terminals.some((descriptor) => !isatty(descriptor));
+      if (this.#reload === undefined || hungUp) onSignal('SIGHUP');
+      else if (this.#stopped === undefined) this.#reload();
+    });
     process.on('uncaughtException', (error) => this.#crash('uncaught exception', error));
     process.on('unhandledRejection', (error) => this.#crash('unhandled rejection', error));
     if (process.channel !== undefined) {

@@ -70,6 +70,11 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
+/** The logger that others are children of: its level is theirs. */
+export interface RootLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
 export interface LoggerOptions {
   readonly level?: LogLevel;
   readonly format?: LogFormat;
@@ -78,7 +83,7 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
-export function createLogger(options: LoggerOptions = {}): Logger {
+export function createLogger(options: LoggerOptions = {}): RootLogger {
   const { level = 'info', format = 'auto' } = options;
   const destination = options.destination ?? standardOutput();
   const text = format === 'text' || (format === 'auto' && process.stdout.isTTY === true);
@@ -91,7 +96,12 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     },
     text ? { write: (line) => destination.write(toText(line)) } : destination,
   );
-  return facade(sink, clean(options.fields));
+  return {
+    ...facade(sink, clean(options.fields)),
+    setLevel(next) {
+      sink.level = next;
+    },
+  };
 }
 
 /** Says nothing: for tests and tools. */

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment, Problem } from '../shared/config/variables.ts';
+import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
 import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
 import { resolveToken, type TokenSource } from './config-token.ts';
@@ -34,11 +34,13 @@ export interface LoadOptions {
   readonly env: Environment;
   /** Relative paths of the command line start here. */
   readonly cwd: string;
+  /** Where it is noted which files were read. */
+  readonly files?: ReadFiles;
 }
 
 /** The settings of this process's command line and environment. Throws `ConfigError`. */
-export function settingsFromCommandLine(argv: readonly string[]): Settings {
-  return loadSettings({ argv, env: process.env, cwd: process.cwd() });
+export function settingsFromCommandLine(argv: readonly string[], files: ReadFiles): Settings {
+  return loadSettings({ argv, env: process.env, cwd: process.cwd(), files });
 }
 
 /** Reads, expands, checks and resolves; flags win over the file. Throws `ConfigError` with every problem found. */
@@ -103,7 +105,7 @@ function readConfig(options: LoadOptions, file: string | undefined): Parsed<Conf
   if (file === undefined) return parseConfig(ConfigFile, '{}', { file: 'defaults', env: options.env });
   let text: string;
   try {
-    text = readFileSync(resolve(options.cwd, file), 'utf8');
+    text = (options.files ?? new ReadFiles()).read(resolve(options.cwd, file));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     throw new ConfigError([`${file}: cannot be read (${code})`]);

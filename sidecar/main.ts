@@ -1,15 +1,20 @@
 import { url as inspectorUrl } from 'node:inspector';
+import { ReadFiles } from '../shared/config/watched-files.ts';
 import { EXIT_USAGE, ExitError, runProgram } from '../shared/lifecycle.ts';
 import { createLogger } from '../shared/log.ts';
 import { CLOSING_MS, startSidecar } from './compose.ts';
 import { settingsFromCommandLine } from './config.ts';
+import { followConfiguration } from './ops/config-reload.ts';
 
 await runProgram(async (program) => {
   if (process.env['NODE_ENV'] === 'production' && inspectorUrl() !== undefined) {
     throw new ExitError('refusing to run under --inspect: it shows every token in memory', EXIT_USAGE);
   }
-  const settings = settingsFromCommandLine(process.argv.slice(2));
+  const files = new ReadFiles();
+  const load = (read: ReadFiles) => settingsFromCommandLine(process.argv.slice(2), read);
+  const settings = load(files);
   const log = createLogger({ ...settings.log, fields: { program: 'sidecar', node: settings.node } });
   program.configure({ log, graceMs: settings.timeouts.drain + CLOSING_MS });
+  followConfiguration({ settings, files, load, log, program });
   await startSidecar(settings, { log, program });
 });

@@ -700,7 +700,6 @@ export const FAULTS = {
   },
   C12: {
     text: 'config push invalid (bad URL, duplicate backend name) → rejected, old config stays, metric',
-    partly: 'what a program is started with; configuration is not reloaded yet',
   },
   X1: {
     text: 'CP unreachable at start → listens, `/readyz` false, requests 503 + Retry-After, reconnect with backoff+jitter',

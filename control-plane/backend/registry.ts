@@ -5,6 +5,7 @@ import type { BackendSettings, HttpBackendSettings } from '../settings.ts';
 import type { Backend } from './backend.ts';
 import { ChildRecords } from './child-records.ts';
 import { type BackendHealth, HealthRecord } from './health.ts';
+import { reachedAlike } from './reached-alike.ts';
 import { SseBackend } from './sse.ts';
 import { ChildSlots, StdioBackend } from './stdio.ts';
 import { StreamableHttpBackend } from './streamable-http.ts';
@@ -23,6 +24,7 @@ export interface BackendRegistryOptions {
 }
 
 interface Entry {
+  readonly settings: BackendSettings;
   readonly backend: Backend;
   readonly health: HealthRecord;
 }
@@ -31,17 +33,16 @@ interface Entry {
 export class BackendRegistry {
   /** Resolves when what a killed replica left is ended. */
   readonly swept: Promise<void>;
-  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #parts: Omit<Parts, 'health'>;
+  #entries: ReadonlyMap<string, Entry>;
+  /** Not configured any more, or reached otherwise now; each is stopped when nobody uses it. */
+  readonly #former = new Set<Backend>();
 
   /** Builds the backends without touching one of them, and begins to end the children that a killed replica left. */
   constructor(options: BackendRegistryOptions) {
     const records = new ChildRecords(join(options.stateFolder, 'children'));
-    const children = new ChildSlots(options.stdioChildren);
-    const entries = options.backends.map((settings): [string, Entry] => {
-      const health = healthOf(settings, options);
-      return [settings.name, { health, backend: build(settings, { ...options, health, records, children }) }];
-    });
-    this.#entries = new Map(entries);
+    this.#parts = { ...options, records, children: new ChildSlots(options.stdioChildren) };
+    this.#entries = this.#build(options.backends, new Map());
     this.swept = records.sweep().then((count) => {
       if (count > 0) options.log.warn('children that a replica left behind were ended', { count });
     });
@@ -59,10 +60,48 @@ export class BackendRegistry {
     return this.#entries.get(name)?.health.read();
   }
 
+  /**
+   * Gets ready for other settings and returns what makes the change. A backend that is
+   * reached as before stays the same object; what is no backend any more goes on until
+   * `end`, for those who use it.
+   */
+  prepare(backends: readonly BackendSettings[]): () => void {
+    const entries = this.#build(backends, this.#entries);
+    return () => {
+      const before = [...this.#entries.values()];
+      this.#entries = entries;
+      for (const { settings, backend } of before) {
+        if (this.get(settings.name) !== backend) this.#former.add(backend);
+      }
+    };
+  }
+
+  /** Nobody uses this former backend any more: its children and connections end. */
+  async end(backend: Backend): Promise<void> {
+    if (this.#former.delete(backend)) await backend.stop();
+  }
+
   /** Ends every child and connection. What was open fails; no backend is told. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#entries.values()].map(({ backend }) => backend.stop()));
+    const present = [...this.#entries.values()].map(({ backend }) => backend);
+    await Promise.all([...present, ...this.#former].map((backend) => backend.stop()));
     await this.swept;
+  }
+
+  #build(
+    backends: readonly BackendSettings[],
+    before: ReadonlyMap<string, Entry>,
+  ): ReadonlyMap<string, Entry> {
+    return new Map(
+      backends.map((settings): [string, Entry] => {
+        const known = before.get(settings.name);
+        if (known !== undefined && reachedAlike(known.settings, settings)) {
+          return [settings.name, { ...known, settings }];
+        }
+        const health = healthOf(settings, this.#parts);
+        return [settings.name, { settings, health, backend: build(settings, { ...this.#parts, health }) }];
+      }),
+    );
   }
 }
 

@@ -155,6 +155,11 @@ export class CapabilityFeed {
     for (const pair of this.#all()) if (pair.credential === credential) this.#drop(pair);
   }
 
+  /** A credential does not count any more, and the sidecar need not know. */
+  withdraw(credential: number): void {
+    for (const pair of [...this.#all()]) if (pair.credential === credential) this.#end(pair);
+  }
+
   /** These lists may have changed: requests for them come here from now on. */
   stale(session: LiveSession, kinds: readonly ListKind[]): void {
     for (const pair of this.#of(session)) {

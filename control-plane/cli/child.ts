@@ -33,6 +33,8 @@ const LONGEST_DELAY_MS = 10_000;
 const STEADY_MS = 30_000;
 const POLL_MS = 50;
 const PROBE_TIMEOUT_MS = 1_000;
+/** Long enough for a program to have come to its own handling of signals. */
+const SETTLED_MS = 2_000;
 
 /**
  * One supervised program: started again with back-off when it ends by itself.
@@ -47,6 +49,7 @@ export class Child {
   #state: ChildState = { kind: 'stopped' };
   #delayMs = FIRST_DELAY_MS;
   #everReady = false;
+  #startedAt = 0;
 
   constructor(options: { spec: ChildSpec; log: Logger; events: ChildEvents }) {
     this.spec = options.spec;
@@ -69,6 +72,12 @@ export class Child {
     this.#everReady = true;
   }
 
+  /** SIGHUP, to a program that has run for a while: one that has only just started reads what is there now. */
+  reload(): void {
+    if (this.#state.kind !== 'running' || performance.now() - this.#startedAt < SETTLED_MS) return;
+    this.#state.process.kill('SIGHUP');
+  }
+
   /** SIGTERM, and SIGKILL for the whole group after the grace time. Resolves when it is gone. */
   async stop(): Promise<void> {
     const state = this.#state;
@@ -87,6 +96,7 @@ export class Child {
 
   #spawn(): ChildProcess {
     const startedAt = performance.now();
+    this.#startedAt = startedAt;
     const child = spawn(process.execPath, [...this.spec.args], {
       detached: true,
       env: { ...this.spec.env },

@@ -67,7 +67,9 @@ export async function planUp(
         'control-plane',
         ...['--config', options.config, '--state', loaded.settings.stateFolder, '--shared-state'],
         ...['--replica', name],
-        ...logFlags(loaded),
+        // The file's level is theirs to follow.
+        ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
+        ...['--log-format', loaded.settings.log.format],
       ]),
     );
   }

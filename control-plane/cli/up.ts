@@ -30,10 +30,17 @@ export async function up(options: UpOptions, around: UpSurroundings, program: Pr
   for (const folder of [settings.stateFolder, ...stateFolders(loaded)]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
-  const children = await startAll(
-    [plan.helpers, plan.replicas.map(({ spec }) => spec), [plan.sidecar.spec]],
-    { log, program, text },
-  );
+  let children: readonly Child[] = [];
+  program.onReload(() => {
+    log.info('the replicas and the sidecar look at their configuration again', { event: 'config_reload' });
+    // A helper process may have no ear for it, and would end.
+    for (const child of children) if (!plan.helpers.includes(child.spec)) child.reload();
+  });
+  children = await startAll([plan.helpers, plan.replicas.map(({ spec }) => spec), [plan.sidecar.spec]], {
+    log,
+    program,
+    text,
+  });
   if (program.stopping.aborted) return;
   if (text) process.stdout.write(firstScreen({ plan, settings, children, cwd: around.cwd }));
   else log.info('ready', { url: `http://${showAddress(plan.sidecar.address)}/mcp` });

@@ -121,3 +121,16 @@ export class IssuerKeys {
     });
   }
 }
+
+/** The keys of issuers by where they are had, so that who asks for an issuer again gets what is known of it. */
+export class IssuerKeyring {
+  readonly #known = new Map<string, IssuerKeys>();
+
+  of(options: KeysOptions): IssuerKeys {
+    const { issuer, jwksUri, jwksCooldownMs, jwksMaxStaleMs, jwksTimeoutMs } = options.settings;
+    const id = JSON.stringify([issuer, jwksUri, jwksCooldownMs, jwksMaxStaleMs, jwksTimeoutMs]);
+    const keys = this.#known.get(id) ?? new IssuerKeys(options);
+    this.#known.set(id, keys);
+    return keys;
+  }
+}

@@ -10,7 +10,7 @@ import { bearerToken } from './bearer.ts';
 import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
 import { Introspector } from './introspection.ts';
 import { type Fetch, isTrustworthyUrl } from './issuer-documents.ts';
-import { IssuerKeys } from './issuer-keys.ts';
+import { IssuerKeyring, type IssuerKeys } from './issuer-keys.ts';
 import { makeAnonymous, makeCaller } from './make-caller.ts';
 import { TokenFault, toRefusal } from './refusal.ts';
 import { ScopeHierarchy } from './scopes.ts';
@@ -29,6 +29,8 @@ export interface VerifierOptions {
   readonly log: Logger;
   /** How keys are fetched; the global `fetch` when absent. */
   readonly fetch?: Fetch;
+  /** Keys of issuers that are known already. */
+  readonly keyring?: IssuerKeyring;
 }
 
 /**
@@ -62,7 +64,8 @@ class Verifier implements IdentityVerifier {
   /** Until when each identity may be used without asking again. Identities from elsewhere are not in it, and so are not current. */
   readonly #goodUntil = new WeakMap<CallerIdentity, number>();
 
-  constructor(settings: IdentitySettings, { clock, log, fetch = globalThis.fetch }: VerifierOptions) {
+  constructor(settings: IdentitySettings, options: VerifierOptions) {
+    const { clock, log, fetch = globalThis.fetch, keyring = new IssuerKeyring() } = options;
     this.#settings = settings;
     this.#clock = clock;
     this.#log = log;
@@ -75,7 +78,7 @@ class Verifier implements IdentityVerifier {
           issuer.issuer,
           {
             settings: issuer,
-            keys: new IssuerKeys({ settings: issuer, clock, log, fetch }),
+            keys: keyring.of({ settings: issuer, clock, log, fetch }),
             introspector:
               introspection && new Introspector({ issuer, settings: introspection, clock, log, fetch }),
           },

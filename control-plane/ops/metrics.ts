@@ -32,6 +32,12 @@ export interface Metrics {
   readonly lateFrames: Counter<'kind'>;
   /** Requests that were not admitted: denied, or for want of a scope. */
   readonly admissionRefusals: Counter<'backend' | 'reason'>;
+  /** Readings of the configuration in a running replica: `applied`, `unchanged` or `rejected`. */
+  readonly configReloads: Counter<'result'>;
+  /** 1 where the last reading was right, 0 where it was refused. */
+  readonly configReloadOk: Gauge;
+  /** 1 under the digest of the configuration in force; replicas that have the same say the same. */
+  readonly configInfo: Gauge<'digest'>;
   /** Requests whose version header is another than their session negotiated. */
   readonly otherVersions: Counter;
 }
@@ -110,6 +116,23 @@ export function createMetrics(): Metrics {
       name: 'outrigger_admission_refusals_total',
       help: 'Requests that were not admitted, by what they named and why.',
       labelNames: ['backend', 'reason'],
+      registers,
+    }),
+    configReloads: new Counter({
+      name: 'outrigger_config_reloads_total',
+      help: 'Readings of the configuration in a running replica, by what came of them.',
+      labelNames: ['result'],
+      registers,
+    }),
+    configReloadOk: new Gauge({
+      name: 'outrigger_config_last_reload_successful',
+      help: 'Whether the configuration was right when it was last read.',
+      registers,
+    }),
+    configInfo: new Gauge({
+      name: 'outrigger_config_info',
+      help: 'The configuration in force, by a digest that its replicas share.',
+      labelNames: ['digest'],
       registers,
     }),
     otherVersions: new Counter({

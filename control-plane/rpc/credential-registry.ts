@@ -79,6 +79,11 @@ export class CredentialRegistry {
     if (!this.#options.verifier.current(entry.identity)) void this.#verify(entry);
   }
 
+  /** The rules are others now: all of them are verified again. */
+  recheckAll(): void {
+    for (const id of this.#entries.keys()) this.recheck(id);
+  }
+
   /** Finds the exchange's caller, now or after its credential's verdict; or fails the exchange. */
   admit(exchange: ServedExchange): void {
     const id = exchange.credentialId;

@@ -32,6 +32,8 @@ export interface Exchange {
   readonly answeredList?: (session: LiveSession, kind: ListKind) => void;
   /** Set by the handler; called at most once, and never after the answer ended. After `detached` and `lost` the reply is closed: what is written to it is dropped. */
   onDeparture: ((why: Departure) => void) | undefined;
+  /** Set by the handler of a GET: the verdict under which it listens does not stand any more. */
+  onRevoked?: (() => void) | undefined;
   /** Set by the handler; the sidecar's reader caught up after `event` had returned false. */
   onDrain: (() => void) | undefined;
 }

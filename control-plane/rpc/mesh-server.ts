@@ -20,6 +20,8 @@ export interface MeshServer {
   stop(): Promise<void>;
   /** The streams that stand, for admins and metrics. */
   streams(): StreamView[];
+  /** The configuration is another one: tells every sidecar, and judges the callers anew. */
+  renew(): void;
   /** Tells every sidecar that this session is gone for good. */
   endSession(sessionId: string): void;
 }
@@ -48,6 +50,7 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
   return {
     listen: (address) => listen(server, address, options.credentials),
     streams: () => mesh.streams(),
+    renew: () => mesh.renew(),
     endSession: (sessionId) => mesh.endSession(sessionId),
     stop: shutDown,
     async drain(graceMs) {

@@ -172,6 +172,20 @@ export class MeshService {
     this.#timers.clear();
   }
 
+  /** The configuration is another one: what was said in Welcome is said again, and callers are judged anew. */
+  renew(): void {
+    for (const stream of this.#streams.keys()) {
+      if (!stream.greeted) continue;
+      try {
+        const facts = this.#options.welcome(stream.peer);
+        stream.renew(this.#welcome(facts), facts);
+      } catch (thrown) {
+        const { reason } = MeshError.from(thrown);
+        this.#options.log.warn('a sidecar is not served any more', { stream: stream.peer.stream, reason });
+      }
+    }
+  }
+
   /** Tells every sidecar that the session is gone for good. */
   endSession(sessionId: string): void {
     const frame: ReplicaFrame = { sessionEnded: { sessionId } };
@@ -190,6 +204,10 @@ export class MeshService {
     }
     this.#perNode.set(hello.node, (this.#perNode.get(hello.node) ?? 0) + 1);
     this.#counted.add(stream);
+    return this.#welcome(facts);
+  }
+
+  #welcome(facts: WelcomeFacts): ReplicaFrame {
     const { replica, build } = this.#options;
     const { maxMessageBytes } = this.#limits;
     return {

@@ -58,6 +58,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   readonly deadlineAt: number;
   onDeparture: ((why: Departure) => void) | undefined = undefined;
   onDrain: (() => void) | undefined = undefined;
+  onRevoked: (() => void) | undefined = undefined;
 
   owed = 0;
   pieces: Uint8Array[] | undefined = undefined;
@@ -200,6 +201,16 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.#left = why;
     this.#free();
     if (this.#dispatched) this.#tell(why);
+  }
+
+  /** Its caller is not one any more: a GET listens no longer. */
+  revoke(): void {
+    if (this.closed) return;
+    try {
+      this.onRevoked?.();
+    } catch (thrown) {
+      this.#stream.faulted(thrown);
+    }
   }
 
   /** The reader does not read: it gets a last frame, and the work goes on as after a Detach. */

@@ -140,6 +140,14 @@ export class SidecarStream {
     if (!this.#call.cancelled) this.#call.emit('error', { code, details, metadata });
   }
 
+  /** What callers are judged by, or what Welcome said, may be another now. `anonymous`: whether one without a token is served. */
+  renew(welcome: ReplicaFrame, { anonymous }: { anonymous: boolean }): void {
+    if (!this.greeted) return;
+    this.outbox.control(welcome);
+    this.#credentials?.recheckAll();
+    if (!anonymous) this.#revoked(ANONYMOUS);
+  }
+
   /** Takes no more exchanges; ends when the open ones are over. */
   goAway(reconnectAfterMs: number, reason: 'draining' | 'overloaded'): void {
     if (this.#state !== 'open') return;
@@ -236,7 +244,7 @@ export class SidecarStream {
       verifier: this.#options.verifier,
       maxCredentials: this.#options.limits.credentials,
       send: (frame) => this.outbox.control(frame),
-      revoked: (id) => this.#feed?.forget(id),
+      revoked: (id) => this.#revoked(id),
       admitted: (exchange) => exchange.dispatch(this.#options.handle),
     });
     if (hello.features.includes(CAPABILITIES)) {
@@ -301,6 +309,13 @@ export class SidecarStream {
     if (!exchange.receiving) this.#credentials?.admit(exchange);
   }
 
+  #revoked(credential: number): void {
+    if (credential === ANONYMOUS) this.#feed?.withdraw(credential);
+    else this.#feed?.forget(credential);
+    for (const exchange of [...this.#end.exchanges.values()])
+      if (exchange.kind === 'listen' && exchange.credentialId === credential) exchange.revoke();
+  }
+
   #forget(credential: number): void {
     this.#credentials?.forget(credential);
     this.#feed?.forget(credential);
@@ -315,6 +330,8 @@ export class SidecarStream {
   }
 }
 
+/** The credential id of those who show none. */
+const ANONYMOUS = 0;
 const VIOLATION: Refusal = {
   code: status.INVALID_ARGUMENT,
   details: 'This breaks the protocol of the mesh stream.',

@@ -64,6 +64,7 @@ export function isRead(method: string): boolean {
  */
 export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise<Message> {
   const started = env.clock.now();
+  const done = plan.link.use();
   let outcome = 'ok';
   try {
     return await attempt(env, plan);
@@ -72,6 +73,7 @@ export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise
     outcome = error.reason;
     throw error;
   } finally {
+    done();
     env.observer.backendCall(plan.link.name, outcome, env.clock.now() - started);
   }
 }

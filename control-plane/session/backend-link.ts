@@ -8,7 +8,12 @@ import type { Caller } from '../identity/caller.ts';
 /** One configured backend together with the way its credential is obtained. */
 export interface ReachableBackend {
   readonly backend: Backend;
+  /** Looked up for each credential: configuration may change it. */
   readonly strategy: CredentialStrategy;
+  /** Where its sessions are: one that was had there can be taken up at the same place again. Undefined where none can. */
+  readonly place?: string | undefined;
+  /** Somebody uses it, until the function that is returned is called. */
+  hold?(): () => void;
 }
 
 export interface LinkOptions extends ReachableBackend {
@@ -67,6 +72,8 @@ export class BackendLink {
   /** A backend session of this session has existed before the current one. */
   #had: boolean;
   #stateLost: boolean;
+  #calls = 0;
+  #onIdle: (() => void) | undefined;
 
   constructor(options: LinkOptions) {
     this.name = options.backend.name;
@@ -78,6 +85,20 @@ export class BackendLink {
       fault: undefined,
       since: options.clock.now(),
     };
+  }
+
+  get backend(): Backend {
+    return this.#options.backend;
+  }
+
+  /** How its credentials are obtained, as configured now. */
+  get strategy(): CredentialStrategy {
+    return this.#options.strategy;
+  }
+
+  /** Where its backend sessions can be taken up again; undefined where they cannot. */
+  get place(): string | undefined {
+    return this.#options.place;
   }
 
   /** The backend session, when there is one to use now. */
@@ -199,6 +220,23 @@ export class BackendLink {
     this.#close(fault);
     void session.close({ terminate: false, finish: true }).catch(ignore);
     this.#options.onChanged();
+  }
+
+  /** A call goes through this link until the function that is returned is called. */
+  use(): () => void {
+    this.#calls += 1;
+    return () => {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#onIdle?.();
+    };
+  }
+
+  /** Resolves when no call goes through it. */
+  idle(): Promise<void> {
+    if (this.#calls === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
   }
 
   /** Ends the link for good; what is being opened is abandoned. */

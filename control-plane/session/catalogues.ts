@@ -11,14 +11,22 @@ import {
   type Route,
   type RouteKind,
 } from '../virtual-server/catalogue.ts';
-import type { Item } from '../virtual-server/item.ts';
+import { type Item, KINDS } from '../virtual-server/item.ts';
 import { LIST_OF, type Routes, routesFrom } from '../virtual-server/routes.ts';
 import type { Admission, Use } from './admission.ts';
 import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, outages } from './backend-outages.ts';
 import { type BackendList, readList } from './list-reader.ts';
-import { failures, type KnownList, type ListView, listKey, newView, waitedFor } from './list-view.ts';
+import {
+  failures,
+  type KnownList,
+  type ListView,
+  listKey,
+  newView,
+  waitedFor,
+  without,
+} from './list-view.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
 import { SharedReads, sameItems } from './shared-reads.ts';
@@ -237,6 +245,14 @@ export class Catalogues {
       table: this.#catalogue(session, view).routingTable(),
       served: Object.fromEntries(view.served),
     });
+  }
+
+  /** The configuration is another one: lists are merged anew, and of backends that left nothing is known any more. */
+  reconfigured(session: LiveSession, left: ReadonlySet<string>): void {
+    const views = this.#views.get(session);
+    for (const [context, view] of views ?? []) views?.set(context, without(view, left));
+    this.#options.tables.forget(session);
+    this.#options.onStale(session, KINDS);
   }
 
   /** The session left this replica. */

@@ -52,6 +52,21 @@ export function newView(principal: Principal): ListView {
   };
 }
 
+/** The same view, not knowing of some backends; what they, or others, still answer to the old one is lost with it. */
+export function without(view: ListView, backends: ReadonlySet<string>): ListView {
+  const kept = ([key]: readonly [string, unknown]) => !backends.has(key.split(' ')[0] ?? '');
+  const readings = [...view.readings].filter(kept).map(([key, reading]): [string, Reading] => {
+    const stale = reading.stale || view.flights.has(key);
+    return [key, { ...reading, stale }];
+  });
+  return {
+    ...newView(view.principal),
+    items: new Map([...view.items].filter(kept)),
+    readings: new Map(readings),
+    served: view.served,
+  };
+}
+
 export function listKey(backend: string, kind: ListKind): string {
   return `${backend} ${kind}`;
 }

@@ -15,6 +15,8 @@ export interface ListeningOptions {
   readonly clock: Clock;
   /** How long a listening stream outlives its token, in milliseconds. */
   readonly tokenGraceMs: number;
+  /** A client begins to listen. */
+  readonly onListen: (session: LiveSession) => void;
   /** Events of this backend may have been missed until now. */
   readonly onGap: (session: LiveSession, link: BackendLink) => void;
   /** The answer to a request whose call was lost with its replica. */
@@ -34,10 +36,10 @@ interface Listener {
   readonly stream: ClientStream;
   readonly caller: Caller;
   readonly end: AbortController;
-  /** Backends that are joined, or being joined again and again. */
-  readonly joined: Set<string>;
-  /** Backends whose pushes come in now. */
-  readonly heard: Set<string>;
+  /** By backend: those that are joined, or being joined again and again. */
+  readonly joined: Map<string, BackendLink>;
+  /** Those whose pushes come in now. */
+  readonly heard: Set<BackendLink>;
 }
 
 /**
@@ -63,7 +65,9 @@ export class Listening {
 
   /** Whether a backend's pushes are heard, so that its lists are known to be current. */
   hears(session: LiveSession, backend: string): boolean {
-    return this.#listeners.get(session)?.heard.has(backend) ?? false;
+    const listener = this.#listeners.get(session);
+    const link = listener?.joined.get(backend);
+    return link !== undefined && listener?.heard.has(link) === true;
   }
 
   /** A GET: a new listening stream, which takes over from an older one; or with Last-Event-ID the rest of a stream. */
@@ -89,6 +93,12 @@ export class Listening {
   opened(session: LiveSession, link: BackendLink): void {
     const listener = this.#listeners.get(session);
     if (listener !== undefined) this.#join(session, listener, link);
+  }
+
+  /** A backend left the session: what is still heard of it ends with its last call. */
+  left(session: LiveSession, link: BackendLink): void {
+    const joined = this.#listeners.get(session)?.joined;
+    if (joined?.get(link.name) === link) joined.delete(link.name);
   }
 
   /** The session left this replica. */
@@ -132,7 +142,7 @@ export class Listening {
   #listen(session: LiveSession, exchange: Exchange, stream: ClientStream): void {
     const previous = this.#listeners.get(session);
     const end = new AbortController();
-    const listener: Listener = { stream, caller: exchange.caller, end, joined: new Set(), heard: new Set() };
+    const listener: Listener = { stream, caller: exchange.caller, end, joined: new Map(), heard: new Set() };
     this.#listeners.set(session, listener);
     previous?.end.abort();
     exchange.onDeparture = () => {
@@ -140,8 +150,10 @@ export class Listening {
       end.abort();
     };
     exchange.onDrain = () => stream.drained();
+    exchange.onRevoked = () => stream.close();
     this.#endWith(session, listener);
     for (const link of session.links.values()) this.#join(session, listener, link);
+    this.#options.onListen(session);
   }
 
   /** The listening ends with its client, with a newer listener, or a while after its token: the client comes back with a fresh one. */
@@ -159,18 +171,22 @@ export class Listening {
 
   #join(session: LiveSession, listener: Listener, link: BackendLink): void {
     if (listener.joined.has(link.name)) return;
-    listener.joined.add(link.name);
-    void this.#keepJoined(session, listener, link).finally(() => listener.joined.delete(link.name));
+    listener.joined.set(link.name, link);
+    void this.#keepJoined(session, listener, link).finally(() => {
+      if (listener.joined.get(link.name) === link) listener.joined.delete(link.name);
+    });
   }
 
   /** Hears a backend until the listener ends. One that is gone is opened again, less and less often while that fails. Never rejects. */
   async #keepJoined(session: LiveSession, listener: Listener, link: BackendLink): Promise<void> {
     const { signal } = listener.end;
     const { clock } = this.#options;
-    for (let wait = 0; !signal.aborted && session.state === 'live'; ) {
+    const isJoined = () => !signal.aborted && listener.joined.get(link.name) === link;
+    for (let wait = 0; isJoined() && session.state === 'live'; ) {
       await this.#pause(wait * (0.5 + Math.random() / 2), signal);
       let backend: BackendSession | undefined;
       let since = Number.POSITIVE_INFINITY;
+      const { strategy } = link;
       try {
         backend = await connect(session, link, listener.caller);
         since = clock.now();
@@ -179,8 +195,9 @@ export class Listening {
       } catch (thrown) {
         const fault = thrown instanceof BackendFault ? thrown : undefined;
         if (backend !== undefined && fault?.kind === 'session_lost') link.lost(backend, fault);
-        // No later attempt in this caller's name fares better.
-        if (fault?.kind === 'unauthorized' || fault?.kind === 'forbidden' || isRefusal(thrown)) return;
+        const refused = fault?.kind === 'unauthorized' || fault?.kind === 'forbidden' || isRefusal(thrown);
+        // No later attempt in this caller's name fares better, unless configuration has another way by now.
+        if (refused && link.strategy === strategy) return;
       }
       // What was heard for a while is heard again at once: its session was made afresh.
       wait =
@@ -197,9 +214,9 @@ export class Listening {
   ): Promise<'closed' | 'unsupported'> {
     const onGap = () => this.#options.onGap(session, link);
     const onState = (open: boolean) => {
-      if (!open) heard.delete(link.name);
+      if (!open) heard.delete(link);
       else {
-        heard.add(link.name);
+        heard.add(link);
         // What changed before was heard by nobody.
         onGap();
       }
@@ -211,7 +228,7 @@ export class Listening {
         ),
       );
     } finally {
-      heard.delete(link.name);
+      heard.delete(link);
     }
   }
 

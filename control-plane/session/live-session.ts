@@ -41,7 +41,10 @@ export interface SessionEnvironment {
   readonly clock: Clock;
   readonly crypto: RecordCrypto;
   readonly limits: SessionLimits;
+  /** The configured ones, as they are now. */
   readonly backends: ReadonlyMap<string, ReachableBackend>;
+  /** The backends that configuration means a session to have now. What fails has no say in it. */
+  readonly desired: (body: Pick<SessionBody, 'virtualServer' | 'desired'>) => readonly string[];
   /** Bounds one handshake with a backend, in milliseconds. */
   readonly initializeTimeoutMs: (backend: string) => number;
   /** The part of the client's initialize params that backends get. */
@@ -93,7 +96,8 @@ export class LiveSession {
   readonly key: RecordKey;
   readonly bindingKey: string;
   readonly summary: SessionSummary;
-  readonly links: ReadonlyMap<string, BackendLink>;
+  /** Its record was written under another configuration of its backends. */
+  readonly rearranged: boolean;
   readonly events: EventLog;
   /** By raw JSON-RPC id of the client. */
   readonly calls = new Map<string, ActiveCall>();
@@ -101,6 +105,10 @@ export class LiveSession {
   readonly streams = new Map<string, ClientStream>();
   lastUsedAt: number;
   readonly #env: SessionEnvironment;
+  readonly #links = new Map<string, BackendLink>();
+  /** Out of the configuration, with calls under way. */
+  readonly #leaving = new Set<BackendLink>();
+  readonly #releases = new Map<BackendLink, () => void>();
   #state: SessionState;
   #header: RecordHeader;
   #body: SessionBody;
@@ -109,6 +117,8 @@ export class LiveSession {
   #saving: Promise<void> | undefined;
   #dirty = false;
   #streamCount = 0;
+  /** The client's parameters as backends get them. */
+  #params: Uint8Array | undefined;
 
   constructor(env: SessionEnvironment, options: LiveSessionOptions) {
     this.#env = env;
@@ -116,7 +126,9 @@ export class LiveSession {
     this.key = options.key;
     this.bindingKey = options.bindingKey;
     this.summary = options.summary;
-    this.#body = options.body;
+    const desired = env.desired(options.body);
+    this.rearranged = desired.join() !== options.body.desired.join();
+    this.#body = { ...options.body, desired };
     this.#header = options.header ?? UNBORN;
     this.#state = options.header === undefined ? 'starting' : 'live';
     this.lastUsedAt = env.clock.now();
@@ -127,9 +139,20 @@ export class LiveSession {
       epoch: () => this.#header.epoch,
       onFenced: () => this.fence(),
     });
-    // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
-    const params = new Uint8Array(env.cutParams(this.#body.initializeParams));
-    this.links = new Map(this.#body.desired.flatMap((name) => this.#link(name, params)));
+    for (const name of this.#body.desired) this.#link(name, this.#body.hints[name]);
+  }
+
+  /** By name, in the order of the desired backends. */
+  get links(): ReadonlyMap<string, BackendLink> {
+    return this.#links;
+  }
+
+  /** The link through which this very backend session is had; that of a backend that leaves still has its own. */
+  linkTo(name: string, isTheOne: (backend: BackendSession) => boolean): BackendLink | undefined {
+    const leaving = [...this.#leaving].filter((link) => link.name === name);
+    return [this.#links.get(name), ...leaving].find(
+      (link) => link?.session !== undefined && isTheOne(link.session),
+    );
   }
 
   /** What admins call the session; says nothing about its id. */
@@ -274,6 +297,38 @@ export class LiveSession {
     return text === undefined ? [] : (JSON.parse(text) as string[]);
   }
 
+  /**
+   * Follows the configuration: backends join and leave; one that is reached otherwise
+   * does both, and keeps its backend session if that is at the same place. A link that
+   * leaves answers its calls first. `caller` is one who listens now: in whose name a
+   * backend that leaves for good may be told.
+   */
+  reconfigure(caller: Caller | undefined): {
+    readonly left: readonly BackendLink[];
+    readonly joined: readonly BackendLink[];
+  } {
+    const desired = this.#env.desired(this.#body);
+    const present = new Map(this.#links);
+    const stays = (link: BackendLink) => desired.includes(link.name) && this.#isPresent(link);
+    const left = [...present.values()].filter((link) => !stays(link));
+    const names = new Set(left.map(({ name }) => name));
+    const wanted = desired.filter((name) => this.#env.backends.has(name));
+    const moved = wanted.some((name) => !present.has(name)) || desired.join() !== this.#body.desired.join();
+    if (left.length === 0 && !moved) return { left, joined: [] };
+    const hints = Object.entries(this.#body.hints).filter(([name]) => !names.has(name));
+    const opened = this.#body.opened.filter((name) => !names.has(name));
+    this.#body = { ...this.#body, desired, opened, hints: Object.fromEntries(hints) };
+    this.#links.clear();
+    for (const name of wanted) {
+      const link = present.get(name);
+      if (link !== undefined && !names.has(name)) this.#links.set(name, link);
+      else this.#link(name, link && this.#hintFor(link), link);
+    }
+    for (const link of left) this.#leaveBehind(link, caller);
+    this.save();
+    return { left, joined: [...this.#links.values()].filter((link) => present.get(link.name) !== link) };
+  }
+
   /** Another replica owns the session now: nothing new is served, nothing appended or deleted here. */
   fence(): void {
     this.#leave('fenced', { kind: 'disconnect' });
@@ -303,7 +358,33 @@ export class LiveSession {
   }
 
   #end(how: LinkEnd): void {
-    for (const link of this.links.values()) void link.end(how);
+    for (const link of [...this.#links.values(), ...this.#leaving]) this.#endLink(link, how);
+  }
+
+  #endLink(link: BackendLink, how: LinkEnd): void {
+    this.#leaving.delete(link);
+    const release = this.#releases.get(link);
+    this.#releases.delete(link);
+    void link.end(how).finally(release);
+  }
+
+  #leaveBehind(link: BackendLink, caller: Caller | undefined): void {
+    const kept = this.#hintFor(link) !== undefined;
+    this.#leaving.add(link);
+    void link.idle().then(() => {
+      if (this.#leaving.has(link))
+        this.#endLink(link, kept ? { kind: 'disconnect' } : { kind: 'terminate', caller });
+    });
+  }
+
+  /** Whether a link leads to its backend as that is reached now. */
+  #isPresent(link: BackendLink): boolean {
+    return this.#env.backends.get(link.name)?.backend === link.backend;
+  }
+
+  /** The backend session of a link that is replaced, where it can be taken up again. */
+  #hintFor({ name, place, session }: BackendLink): BackendHint | undefined {
+    return place !== undefined && this.#env.backends.get(name)?.place === place ? session?.hint : undefined;
   }
 
   #move(event: SessionEvent): boolean {
@@ -415,29 +496,42 @@ export class LiveSession {
     return this.#env.crypto.sealSummary(this.key.name, JSON.stringify(this.summary));
   }
 
-  #link(name: string, initializeParams: Uint8Array): [string, BackendLink][] {
-    const reachable = this.#env.backends.get(name);
-    // Still desired in the record, but no longer configured: it comes back with its configuration.
-    if (reachable === undefined) return [];
-    const { handlers } = this.#env;
-    const link = new BackendLink({
-      ...reachable,
-      clock: this.#env.clock,
-      initializeTimeoutMs: this.#env.initializeTimeoutMs(name),
-      initializeParams,
+  /** `before`: the link that it replaces. */
+  #link(name: string, hint: BackendHint | undefined, before?: BackendLink): void {
+    const { handlers, clock, backends, initializeTimeoutMs, cutParams } = this.#env;
+    const reachable = backends.get(name);
+    // Still desired, but not configured: it comes back with its configuration.
+    if (reachable === undefined) return;
+    // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
+    this.#params ??= new Uint8Array(cutParams(this.#body.initializeParams));
+    const link: BackendLink = new BackendLink({
+      backend: reachable.backend,
+      place: reachable.place,
+      get strategy() {
+        return reachable.strategy;
+      },
+      clock,
+      get initializeTimeoutMs() {
+        return initializeTimeoutMs(name);
+      },
+      initializeParams: this.#params,
       requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
-      hint: this.#body.hints[name],
-      had: this.#body.opened.includes(name),
-      stateLost: this.#body.restarted?.includes(name) ?? false,
+      hint,
+      had: before?.had ?? this.#body.opened.includes(name),
+      stateLost: before?.stateLost ?? this.#body.restarted?.includes(name) ?? false,
       prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
       onOpened: (opened) => {
+        // It opened for calls that it still owed.
+        if (this.#links.get(name) !== opened) return;
         this.save();
         handlers.backendOpened(this, opened);
       },
       onMessage: (from, message) => handlers.backendMessage(this, from, message),
       onChanged: () => this.save(),
     });
-    return [[name, link]];
+    this.#links.set(name, link);
+    const release = reachable.hold?.();
+    if (release !== undefined) this.#releases.set(link, release);
   }
 }
 

@@ -148,10 +148,10 @@ export class ServerRequests {
     const { id, result, error } = message.scanned;
     const visible = id === undefined ? '' : textAt(message, id);
     const opened = openRequestId(session.sessionKeys('requests'), visible);
-    const link = opened === undefined ? undefined : session.links.get(opened.backend);
+    const link = opened && session.linkTo(opened.backend, (each) => opened.isFrom(each));
     const backend = link?.session;
     const isFirst = opened !== undefined && this.#take(session, visible, opened.epoch);
-    if (!isFirst || link === undefined || backend === undefined || !opened.isFrom(backend)) {
+    if (!isFirst || link === undefined || backend === undefined) {
       this.#observer.dropped('response');
       return;
     }
@@ -185,10 +185,9 @@ export class ServerRequests {
     const { progressToken } = message.scanned;
     if (progressToken === undefined) return false;
     const whose = this.#whose(session, message);
-    const link = whose === undefined ? undefined : session.links.get(whose.backend);
+    const link = whose && session.linkTo(whose.backend, (each) => whose.isOf(each));
     const backend = link?.session;
-    if (whose === undefined || link === undefined || backend === undefined || !whose.isOf(backend))
-      return false;
+    if (whose === undefined || link === undefined || backend === undefined) return false;
     const pieces = forward(message, { splices: [{ span: progressToken, bytes: whose.value }] });
     void notify(link, backend, caller, pieces).catch(() => this.#observer.dropped('message'));
     return true;

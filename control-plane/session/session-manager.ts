@@ -40,6 +40,8 @@ export interface ManagerOptions {
   readonly observer: SessionObserver;
   /** A session has ended for good; the sidecars forget what they keep for it. */
   readonly onEnded: (sessionId: string) => void;
+  /** A session is live here from now on. */
+  readonly onKept?: (session: LiveSession) => void;
   /** Whether a sidecar answers for this session without asking. */
   readonly granted?: (session: LiveSession) => boolean;
 }
@@ -68,10 +70,15 @@ export class SessionManager {
     this.#env = env;
     this.#restorer = new Restorer(options);
     this.#misses = new TokenBuckets(MISSES, env.clock);
-    this.#initializes = new TokenBuckets(
-      { perMinute: limits.initializePerMinute, burst: limits.initializeBurst },
-      env.clock,
-    );
+    const initializes = {
+      get perMinute() {
+        return limits.initializePerMinute;
+      },
+      get burst() {
+        return limits.initializeBurst;
+      },
+    };
+    this.#initializes = new TokenBuckets(initializes, env.clock);
     this.#stopWatching = env.store.watch((name) => this.#invalidated(name));
     this.#stopTicking = env.clock.after(TICK_MS, () => this.#tick());
   }
@@ -152,6 +159,7 @@ export class SessionManager {
     const session = this.#own(caller, sessionId) ?? (await this.#restorer.peek(caller, id));
     if (session === undefined || !(await this.#env.store.close(session.key))) {
       this.#own(caller, sessionId)?.close(undefined);
+      session?.disconnect();
       await this.#miss(caller, id);
       return;
     }
@@ -206,6 +214,7 @@ export class SessionManager {
     this.#byRecord.set(session.key.name, session);
     this.#weights.set(session, session.weight);
     this.#bytes += session.weight;
+    this.#options.onKept?.(session);
     if (this.#excess > 0) setImmediate(() => this.#evict());
   }
 

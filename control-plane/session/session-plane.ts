@@ -6,6 +6,7 @@ import type { Credential } from '../credentials/strategy.ts';
 import type { ExchangeHandler } from '../rpc/exchange.ts';
 import type { SessionStore } from '../store/session-store.ts';
 import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
+import { KINDS } from '../virtual-server/item.ts';
 import type { Admission } from './admission.ts';
 import { isRead, moved } from './backend-call.ts';
 import type { BackendLink, ReachableBackend } from './backend-link.ts';
@@ -26,6 +27,7 @@ import type {
   SessionHandlers,
   SessionLimits,
 } from './live-session.ts';
+import { type Change, Reconfiguration } from './reconfiguration.ts';
 import { RecordCrypto, type ServerKey } from './record-crypto.ts';
 import { type IndexKeys, RecordNames } from './record-names.ts';
 import { replayState } from './replay-state.ts';
@@ -74,6 +76,8 @@ export interface SessionPlane {
   readonly manager: SessionManager;
   /** What is shown to whom now. */
   readonly lists: Pick<Catalogues, 'known'>;
+  /** The configuration is another one: live sessions follow it. Returns how many sessions' lists it concerns. */
+  reconfigure(change: Change): number;
   stop(): Promise<void>;
 }
 
@@ -102,12 +106,15 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     hears: (session, backend) => listening.hears(session, backend),
     onStale: (session, kinds) => watcher.stale(session, kinds),
     onLate: (session, kind) => listChanges.look(session, [kind]),
-    onNewContext: (session, caller) => listChanges.compare(session, caller, ALL_KINDS),
+    onNewContext: (session, caller) => listChanges.compare(session, caller, KINDS),
   });
   const listening: Listening = new Listening({
     clock,
-    tokenGraceMs: limits.tokenGraceMs,
-    onGap: (session, link) => listChanges.mark(session, link.name, ALL_KINDS),
+    get tokenGraceMs() {
+      return limits.tokenGraceMs;
+    },
+    onListen: (session) => reconfiguration.listens(session),
+    onGap: (session, link) => listChanges.mark(session, link.name, KINDS),
     lostAnswer,
     onLost: (session, stream) => serverRequests.lost(session, stream),
   });
@@ -117,6 +124,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     listening,
     onRead: (session) => watcher.read(session),
   });
+  const reconfiguration = new Reconfiguration({ catalogues, listening, listChanges });
   const notices = new BackendNotices({ serverRequests, listening, catalogues, listChanges, observer });
   const handlers = new Handlers({
     serverRequests,
@@ -134,6 +142,8 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     crypto,
     limits,
     backends: options.backends,
+    // A virtual server that is gone leaves its sessions what they have.
+    desired: ({ virtualServer, desired }) => options.virtualServer(virtualServer)?.backends ?? desired,
     initializeTimeoutMs: (backend) => policy(backend).initializeMs,
     cutParams: (params) => cutCapabilities(Buffer.from(params)),
     handlers,
@@ -144,13 +154,14 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     limits,
     observer,
     onEnded: options.onSessionEnded,
+    onKept: (session) => reconfiguration.enter(session),
     granted: (session) => watcher.granted(session),
   });
   handlers.manager = manager;
   const stopWatching = admission.onChange(() => {
     for (const session of manager.sessions()) {
-      watcher.stale(session, ALL_KINDS);
-      listChanges.look(session, ALL_KINDS);
+      watcher.stale(session, KINDS);
+      listChanges.look(session, KINDS);
     }
   });
   const dispatcher = new Dispatcher({
@@ -158,7 +169,9 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     initializer: new Initializer({
       manager,
       clock,
-      answerMs: limits.initializeAnswerMs,
+      get answerMs() {
+        return limits.initializeAnswerMs;
+      },
       virtualServer: options.virtualServer,
       negotiate: negotiateVersion,
       result: (session, missing) => resultFor(options, session, missing),
@@ -182,14 +195,14 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     handle: dispatcher.handle,
     manager,
     lists: catalogues,
+    reconfigure: (change) =>
+      [...manager.sessions()].filter((session) => reconfiguration.apply(session, change)).length,
     stop() {
       stopWatching();
       return manager.stop();
     },
   };
 }
-
-const ALL_KINDS = ['tools', 'prompts', 'resources', 'resourceTemplates'] as const;
 
 interface HandlerParts {
   readonly serverRequests: ServerRequests;
@@ -219,7 +232,7 @@ class Handlers implements SessionHandlers {
   backendOpened(session: LiveSession, link: BackendLink): void {
     if (session.state !== 'live') return;
     this.#parts.listening.opened(session, link);
-    this.#parts.listChanges.mark(session, link.name, ALL_KINDS);
+    this.#parts.listChanges.mark(session, link.name, KINDS);
   }
 
   prepareBackend(

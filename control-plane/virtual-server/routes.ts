@@ -133,6 +133,8 @@ export class Routes {
   #index(kind: ListKind, table: RoutingTable): Map<string, Owner> {
     const visible = new Map<string, Owner>();
     for (const [backend, entries] of table.kinds[kind]) {
+      // It has left the virtual server since.
+      if (!this.#options.backends.includes(backend)) continue;
       for (const entry of entries) {
         const original = typeof entry === 'string' ? entry : entry[0];
         const name =
@@ -223,7 +225,9 @@ export class Routes {
 /** The routes of a session from the table that its client last saw; without one, all lists count as unread. */
 export function routesFrom(table: string | undefined, options: RoutesOptions): Routes {
   const none: RoutingTable = { mode: options.naming.mode, kinds: byKind(() => []) };
-  return new Routes(table === undefined ? none : (JSON.parse(table) as RoutingTable), options);
+  const known = table === undefined ? none : (JSON.parse(table) as RoutingTable);
+  // Names that were given by another rule lead nowhere now.
+  return new Routes(known.mode === options.naming.mode ? known : none, options);
 }
 
 /** The table of what a client sees; a kind without a row for a backend has never been read there. */

@@ -148,6 +148,11 @@ export class ReplicaPool implements StreamOwner {
     else this.#elect();
   }
 
+  renewed(stream: ReplicaStream, welcome: Welcome): void {
+    this.#welcomes.set(stream, welcome);
+    if (stream === this.#home) this.#options.home(welcome);
+  }
+
   left(stream: ReplicaStream, reconnectAfterMs: number): void {
     const replica = this.#find(stream.address);
     if (replica?.stream === stream) replica.stream = undefined;

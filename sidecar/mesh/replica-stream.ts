@@ -64,6 +64,8 @@ export interface EndOfStream {
 export interface StreamOwner {
   /** Welcome came. */
   ready(stream: ReplicaStream, welcome: Welcome): void;
+  /** Welcome came again: the replica's configuration is another one. */
+  renewed(stream: ReplicaStream, welcome: Welcome): void;
   /** The stream takes no more exchanges; its replica may be asked again after `reconnectAfterMs`. */
   left(stream: ReplicaStream, reconnectAfterMs: number): void;
   /** The first exchange on it was answered. */
@@ -349,13 +351,14 @@ export class ReplicaStream implements CapabilitySource {
   }
 
   #welcome(welcome: Welcome): void {
-    if (this.#state !== 'connecting') return;
+    const first = this.#state === 'connecting';
     clearTimeout(this.#greeting);
-    this.#state = 'ready';
+    if (first) this.#state = 'ready';
     if (welcome.maxMessageBytes > 0) this.inflow.maxMessageBytes = welcome.maxMessageBytes + ENVELOPE_BYTES;
     this.#replaySafeTools = new Set(welcome.replaySafeTools);
     this.#grants = welcome.features.includes(CAPABILITIES);
-    this.#options.owner.ready(this, welcome);
+    if (first) this.#options.owner.ready(this, welcome);
+    else this.#options.owner.renewed(this, welcome);
   }
 
   #refused({ id, reason, detail }: Refused): void {

@@ -174,13 +174,6 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/unit/mesh-loss-rule.test.ts'],
   },
   {
-    behaviour: 'a task is asked for in the backend session that made it, and in no other',
-    file: 'control-plane/session/task-names.ts',
-    find: 'isOf: (at) => scopeOf(at) === scope };',
-    replace: 'isOf: (at) => scopeOf(at) !== undefined };',
-    tests: ['test/unit/session-task-names.test.ts'],
-  },
-  {
     behaviour: 'a reader that stops is sent no more than its window',
     file: 'shared/rpc/outbox.ts',
     find: 'const allowance = (crowded ? PIECE_BYTES : WINDOW_BYTES) - lane.uncredited;',

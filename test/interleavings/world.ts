@@ -276,6 +276,7 @@ export class World {
           { backend: server.from(name), strategy: this.#strategy(server.name) },
         ]),
       ),
+      desired: ({ desired }) => desired,
       initializeTimeoutMs: () => 10_000,
       cutParams: (params) => Buffer.from(params),
       handlers: {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { rendezvousOrder } from '../../sidecar/mesh/rendezvous.ts';
 import { ensureBuilt, OUTRIGGER } from './build.ts';
 import { freePorts } from './ports.ts';
 import { type ProgramSpec, TestProcess } from './process.ts';
@@ -20,6 +21,10 @@ export interface Mesh extends AsyncDisposable {
   readonly sidecar: Sidecar;
   readonly sidecars: readonly Sidecar[];
   readonly stateFolder: string;
+  /** Another configuration for the control plane, in the file that its replicas were started with; texts are written as they are. */
+  configure(config: Readonly<Record<string, unknown>> | string): Promise<void>;
+  /** A file beside the configuration files, by whose name they can name it. */
+  write(name: string, text: string): Promise<void>;
   /** Every line that any of its processes wrote. */
   log(): string[];
 }
@@ -79,12 +84,17 @@ export interface MeshOptions {
     readonly host: string;
     readonly port: number;
   }) => Promise<Detour>;
-  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'as configured';
+  /** Texts of files beside the configuration files. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Sidecar *i* has replica *i* as its home. */
+  readonly spread?: boolean;
   /** False: returns as soon as the processes run. */
   readonly awaitReady?: boolean;
 }
 
 const HOST = '127.0.0.1';
+const CONTROL_PLANE_FILE = 'control-plane.json';
 
 /** Rejects with what the processes wrote when the mesh does not become ready; nothing is left running then. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
@@ -106,6 +116,7 @@ class RunningMesh implements Mesh {
   readonly #replicas: Replica[] = [];
   readonly #sidecars: Sidecar[] = [];
   readonly #detours: Detour[] = [];
+  #options: MeshOptions | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -138,13 +149,33 @@ class RunningMesh implements Mesh {
     return [...this.#replicas, ...this.#sidecars].flatMap((each) => each.log());
   }
 
+  async configure(config: Readonly<Record<string, unknown>> | string): Promise<void> {
+    if (this.#options === undefined) throw new Error('the mesh was not started');
+    const text =
+      typeof config === 'string' ? config : JSON.stringify(controlPlaneConfig({ ...this.#options, config }));
+    await this.write(CONTROL_PLANE_FILE, text);
+  }
+
+  /** Whole or not at all, as an editor that takes care does it. */
+  async write(name: string, text: string): Promise<void> {
+    const fresh = join(this.#folder, `.${name}.new`);
+    await writeFile(fresh, text);
+    await rename(fresh, join(this.#folder, name));
+  }
+
   async start(options: MeshOptions): Promise<void> {
+    this.#options = options;
     const { replicas = 1, sidecars = 1, awaitReady = true } = options;
     const ports = await freePorts(2 * (replicas + sidecars));
     const take = () => ports.pop() ?? 0;
     const files = await this.#writeFiles(options);
     const env = { ...keyEnvironment(), ...options.env };
-    const common = ['--log-format', 'json', '--log-level', options.logLevel ?? 'info'];
+    const { logLevel = 'info' } = options;
+    const common = [
+      '--log-format',
+      'json',
+      ...(logLevel === 'as configured' ? [] : ['--log-level', logLevel]),
+    ];
     for (let index = 0; index < replicas; index += 1) {
       const name = String.fromCharCode('a'.charCodeAt(0) + index);
       const args = ['control-plane', '--config', files.controlPlane, '--state', this.stateFolder];
@@ -155,7 +186,8 @@ class RunningMesh implements Mesh {
     await Promise.all(this.#replicas.map((each) => each.start({ awaitReady })));
     const addresses = await this.#addresses(options);
     for (let index = 0; index < sidecars; index += 1) {
-      const args = ['sidecar', '--config', files.sidecar, '--node', `node-${index + 1}`];
+      const node = options.spread === true ? nodeWithHome(index, addresses) : `node-${index + 1}`;
+      const args = ['sidecar', '--config', files.sidecar, '--node', node];
       args.push(...addresses.flatMap((address) => ['--control-plane', address]));
       const name = `sidecar ${index + 1}`;
       this.#sidecars.push(
@@ -183,8 +215,9 @@ class RunningMesh implements Mesh {
   }
 
   async #writeFiles(options: MeshOptions): Promise<{ controlPlane: string; sidecar: string }> {
-    const controlPlane = join(this.#folder, 'control-plane.json');
+    const controlPlane = join(this.#folder, CONTROL_PLANE_FILE);
     const sidecar = join(this.#folder, 'sidecar.json');
+    for (const [name, text] of Object.entries(options.files ?? {})) await this.write(name, text);
     await writeFile(controlPlane, JSON.stringify(controlPlaneConfig(options)));
     await writeFile(sidecar, JSON.stringify(options.sidecarConfig ?? {}));
     return { controlPlane, sidecar };
@@ -215,6 +248,12 @@ const KEY_SECTION = {
 function keyEnvironment(): Record<string, string> {
   const key = () => randomBytes(32).toString('base64');
   return { OUTRIGGER_TEST_SERVER_KEY: key(), OUTRIGGER_TEST_INDEX_KEY: key() };
+}
+
+/** A node name whose sidecar prefers this one of the replicas. */
+function nodeWithHome(index: number, addresses: readonly string[]): string {
+  const home = addresses[index % addresses.length];
+  for (let n = 1; ; n += 1) if (rendezvousOrder(`node-${n}`, addresses)[0] === home) return `node-${n}`;
 }
 
 interface ProgramOptions {

@@ -71,6 +71,7 @@ describe('a live session and its record', () => {
       crypto,
       limits: { sessionIdleMs: 60_000, sessionAbsoluteMs: 3_600_000, leaseMs: 1_000 },
       backends: new Map(DESIRED.map((name) => [name, { backend: backend(name, deleted), strategy }])),
+      desired: ({ desired }) => desired,
       initializeTimeoutMs: () => 10_000,
       cutParams: (params) => Buffer.from(params),
       handlers: {

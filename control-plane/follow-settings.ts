@@ -1,0 +1,67 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Program } from '../shared/lifecycle.ts';
+import type { RootLogger } from '../shared/log.ts';
+import { admissionRules } from './admission-rules.ts';
+import type { LiveVerifier } from './identity/live-verifier.ts';
+import type { LiveSettings } from './live-settings.ts';
+import type { ReachableBackends } from './reachable-backends.ts';
+import type { MeshServer } from './rpc/mesh-server.ts';
+import type { Admission } from './session/admission.ts';
+import type { LiveSession } from './session/live-session.ts';
+import type { SessionPlane } from './session/session-plane.ts';
+import type { Settings } from './settings.ts';
+
+export interface FollowOptions {
+  readonly live: LiveSettings;
+  readonly program: Program;
+  readonly log: RootLogger;
+  /** What a shutdown may take beyond the drain, in milliseconds. */
+  readonly graceMs: number;
+  readonly backends: ReachableBackends;
+  readonly verifier: LiveVerifier;
+  readonly admission: Admission;
+  readonly sessions: SessionPlane;
+  readonly mesh: MeshServer;
+}
+
+/**
+ * Lets what runs follow the settings. First what sessions will use, then the sessions
+ * themselves, then the sidecars: all in one turn, so that no request sees half of it.
+ */
+export function followSettings(options: FollowOptions): void {
+  const { live, program, log, graceMs, backends, verifier, admission, sessions, mesh } = options;
+  live.onChange((next, before) => {
+    const reach = backends.prepare(next.backends);
+    const others = !isDeepStrictEqual(next.identity, before.identity);
+    const judge = others ? verifier.prepare(next.identity) : undefined;
+    const admits = others || !isDeepStrictEqual(next.admission, before.admission);
+    const rules = admits ? admissionRules(next) : undefined;
+    return () => {
+      log.setLevel(next.log.level);
+      program.configure({ log, graceMs: next.limits.drainMs + graceMs });
+      judge?.();
+      if (rules !== undefined) admission.replace(rules);
+      const count = sessions.reconfigure({ credentials: reach(), shown: shownOtherwise(next, before) });
+      mesh.renew();
+      if (count > 0) log.info('live sessions follow the configuration', { event: 'config_followed', count });
+    };
+  });
+}
+
+/** Whether lists may look otherwise by what is said of a session's virtual server, or of any of its backends. */
+function shownOtherwise(next: Settings, before: Settings): (session: LiveSession) => boolean {
+  const servers = differing(next.virtualServers, before.virtualServers);
+  const backends = differing(next.backends, before.backends);
+  return ({ body }) => servers.has(body.virtualServer) || body.desired.some((name) => backends.has(name));
+}
+
+interface Named {
+  readonly name: string;
+}
+
+function differing(next: readonly Named[], before: readonly Named[]): ReadonlySet<string> {
+  const known = new Map(before.map((each) => [each.name, each]));
+  const names = new Set([...known.keys(), ...next.map(({ name }) => name)]);
+  const now = new Map(next.map((each) => [each.name, each]));
+  return new Set([...names].filter((name) => !isDeepStrictEqual(now.get(name), known.get(name))));
+}
