@@ -198,6 +198,8 @@ export class Listening {
         const refused = fault?.kind === 'unauthorized' || fault?.kind === 'forbidden' || isRefusal(thrown);
         // No later attempt in this caller's name fares better, unless configuration has another way by now.
         if (refused && link.strategy === strategy) return;
+      } finally {
+        listener.heard.delete(link);
       }
       // What was heard for a while is heard again at once: its session was made afresh.
       wait =
@@ -207,7 +209,8 @@ export class Listening {
     }
   }
 
-  async #hear(
+  /** Rests for hours in every session that listens, for each of its backends: as few frames as can be. */
+  #hear(
     session: LiveSession,
     { caller, end: { signal }, heard }: Listener,
     { link, backend }: { link: BackendLink; backend: BackendSession },
@@ -221,33 +224,25 @@ export class Listening {
         onGap();
       }
     };
-    try {
-      return await link.under(caller, signal, (credential) =>
-        this.#while(signal, link.expiryOf(credential), (lives) =>
-          backend.listen({ credential, signal: lives, onGap, onState }),
-        ),
-      );
-    } finally {
-      heard.delete(link);
-    }
+    return link.under(caller, signal, (credential) =>
+      this.#while(signal, link.expiryOf(credential), (lives) =>
+        backend.listen({ credential, signal: lives, onGap, onState }),
+      ),
+    );
   }
 
   /** A stream outlives its credential by the same while as a client's outlives its token; after that it is opened under another. */
-  async #while<Result>(
+  #while<Result>(
     signal: AbortSignal,
     expiresAt: number,
     work: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
-    if (expiresAt === Number.POSITIVE_INFINITY) return await work(signal);
+    if (expiresAt === Number.POSITIVE_INFINITY) return work(signal);
     const { clock, tokenGraceMs } = this.#options;
     const end = new AbortController();
     const left = Math.max(expiresAt + tokenGraceMs - clock.now(), 0);
     const cancel = clock.after(Math.min(left, LONGEST_TIMER_MS), () => end.abort());
-    try {
-      return await work(AbortSignal.any([signal, end.signal]));
-    } finally {
-      cancel();
-    }
+    return work(AbortSignal.any([signal, end.signal])).finally(cancel);
   }
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -23,6 +23,8 @@ export interface StageOptions {
   readonly replicas?: number;
   /** The section of that name; without one the mesh takes anybody. */
   readonly identity?: Readonly<Record<string, unknown>>;
+  /** More for the environment of every process of the mesh. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The stage of the message stories: backends that record, and a mesh before them. */
@@ -40,7 +42,7 @@ export async function startStage(options: StageOptions): Promise<Stage> {
   }
   const stop = () => Promise.all([...backends.values()].map((each) => each.stop()));
   try {
-    const mesh = await startMesh(meshOptions(options, backends));
+    const mesh = await startMesh({ ...meshOptions(options, backends), env: options.env ?? {} });
     return {
       mesh,
       backend(name) {
