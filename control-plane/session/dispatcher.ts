@@ -65,7 +65,7 @@ export class Dispatcher {
     if (message.scanned.method === 'initialize' && exchange.sessionId === '') {
       return this.#options.initializer.run(exchange, message);
     }
-    const session = this.#finishing(exchange, message) ?? (await this.#session(exchange));
+    const session = this.#holder(exchange, message) ?? (await this.#session(exchange));
     if (message.scanned.kind === 'request') this.#run(session, exchange, [message]);
     else {
       this.#tell(session, exchange, message);
@@ -74,18 +74,23 @@ export class Dispatcher {
     this.#options.serverRequests.arrived(session);
   }
 
-  /** The session that another replica has taken over, where a reply, progress or a cancellation belongs to what is finished of it here. */
-  #finishing({ caller, sessionId }: Exchange, message: Message): LiveSession | undefined {
+  /**
+   * Where a reply, progress or a cancellation belongs to what runs here, it is taken here, whoever has
+   * the session by now. Of a session that another replica has taken over, late ones are too: they take nothing back.
+   */
+  #holder({ caller, sessionId }: Exchange, message: Message): LiveSession | undefined {
     const { manager, serverRequests } = this.#options;
     const { kind, requestId } = message.scanned;
-    const session = kind === 'request' ? undefined : manager.finishing(caller, sessionId);
-    if (session === undefined || !manager.serves(caller, sessionId)) return session;
-    // It is served here again: each owner has its own calls.
-    const isIts =
+    if (kind === 'request') return undefined;
+    const isIts = (session: LiveSession) =>
       requestId === undefined
         ? serverRequests.concerns(session, message)
         : session.calls.has(slice(message.bytes, requestId).toString('utf8'));
-    return isIts ? session : undefined;
+    const { live, finishing } = manager.holding(caller, sessionId);
+    return (
+      [live, finishing].find((session) => session !== undefined && isIts(session)) ??
+      (live ? undefined : finishing)
+    );
   }
 
   async #batch(exchange: Exchange, messages: readonly Message[]): Promise<void> {

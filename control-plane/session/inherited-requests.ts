@@ -17,6 +17,8 @@ export interface InheritedOptions {
   readonly listens: (session: LiveSession) => boolean;
   /** The list is another. */
   readonly onChange: () => void;
+  /** A reply to it comes too late now. */
+  readonly onClosed: (visible: string) => void;
 }
 
 /**
@@ -59,7 +61,9 @@ export class InheritedRequests {
 
   /** It is answered, or withdrawn. */
   take(visible: string): void {
-    if (this.#open.delete(visible)) this.#options.onChange();
+    if (!this.#open.delete(visible)) return;
+    this.#options.onClosed(visible);
+    this.#options.onChange();
   }
 
   /** How the client sees a request of this backend session. */
@@ -92,7 +96,8 @@ export class InheritedRequests {
     for (const epoch of [...this.#unasked]) {
       const kept = await this.#session.requestsKept(epoch);
       this.#unasked.delete(epoch);
-      for (const visible of kept) this.take(visible);
+      const left = kept.filter((visible) => this.#open.delete(visible));
+      if (left.length > 0) this.#options.onChange();
     }
   }
 

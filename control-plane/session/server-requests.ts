@@ -67,7 +67,7 @@ export interface ServerRequest {
 interface Asked {
   /** Unanswered, by the id that the client sees. */
   readonly pending: Map<string, Pending>;
-  /** Answered, of those that an earlier owner of the session had passed on. */
+  /** Answered by the client, or by an error, of those that an earlier owner of the session had passed on. */
   readonly answered: Set<string>;
   /** What such an owner left unanswered. */
   readonly inherited: InheritedRequests;
@@ -234,15 +234,17 @@ export class ServerRequests {
     const known = this.#asked.get(session);
     if (known !== undefined) return known;
     const { clock, observer, listener } = this.#options;
+    const answered = new Set<string>();
     const inherited = new InheritedRequests(session, {
       observer,
       liveCaller: (of) => listener(of) ?? callerAtWork(of),
       listens: (of) => listener(of) !== undefined,
       onChange: () => this.#record(session),
+      onClosed: (visible) => answered.add(visible),
     });
     const cancelGrace =
       inherited.ids.length === 0 ? () => {} : clock.after(REPLY_GRACE_MS, () => void inherited.settle());
-    const asked: Asked = { pending: new Map(), answered: new Set(), inherited, cancelGrace };
+    const asked: Asked = { pending: new Map(), answered, inherited, cancelGrace };
     this.#asked.set(session, asked);
     return asked;
   }

@@ -137,15 +137,16 @@ export class SessionManager {
     return session ?? (await this.#miss(caller, id));
   }
 
-  /** Another replica's session by now, with calls of this caller in flight here: replies and cancellations are theirs. */
-  finishing(caller: Caller, sessionId: string): LiveSession | undefined {
-    const session = this.#finishing.get(sessionId);
-    return session?.bindingKey === caller.bindingKey ? session : undefined;
-  }
-
-  /** Whether this replica serves the session now. */
-  serves(caller: Caller, sessionId: string): boolean {
-    return this.#own(caller, sessionId) !== undefined;
+  /** What this replica holds of the caller's session without asking the store: the live one, and one that another replica has taken over, with calls in flight here. */
+  holding(
+    caller: Caller,
+    sessionId: string,
+  ): { readonly live: LiveSession | undefined; readonly finishing: LiveSession | undefined } {
+    const finishing = this.#finishing.get(sessionId);
+    return {
+      live: this.#own(caller, sessionId),
+      finishing: finishing?.bindingKey === caller.bindingKey ? finishing : undefined,
+    };
   }
 
   /** Ends the caller's session everywhere. Its record goes first, so that nothing restores it. */

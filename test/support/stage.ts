@@ -21,6 +21,8 @@ export interface StageOptions {
   readonly limits?: Readonly<Record<string, unknown>>;
   /** 1 when absent. */
   readonly replicas?: number;
+  /** 1 when absent. */
+  readonly sidecars?: number;
   /** The section of that name; without one the mesh takes anybody. */
   readonly identity?: Readonly<Record<string, unknown>>;
   /** More for the environment of every process of the mesh. */
@@ -73,12 +75,12 @@ export function post(
 }
 
 function meshOptions(
-  { entries = {}, more = {}, naming, limits = {}, replicas = 1, identity }: StageOptions,
+  { entries = {}, more = {}, naming, limits = {}, replicas = 1, sidecars = 1, identity }: StageOptions,
   backends: ReadonlyMap<string, RecordingBackend>,
 ): MeshOptions {
   const urls = [...backends].map(([name, { url }]) => [name, { url, ...entries[name] }]);
   const servers = naming === undefined ? {} : { virtualServers: { default: { naming } } };
   const named = identity === undefined ? {} : { identity };
   const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, ...named, limits };
-  return { replicas, store: 'embedded', anonymous: identity === undefined, config };
+  return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config };
 }
