@@ -180,7 +180,6 @@ export const PROTOCOL = {
   'AGG-3': { text: 'Order is stable across calls, replicas and restores.' },
   'AGG-4': {
     text: 'Name conflicts: prefix (by the configured name, `name__tool`), priority, manual; a single backend or `prefix: none` leaves names alone; results match `[A-Za-z0-9_.-]{1,128}`.',
-    partly: 'prefix and none',
   },
   'AGG-5': {
     text: 'Resource URIs are routed by owner; conflicting ones are namespaced and mapped back in read, subscribe, templates, completion, links and embedded resources, updates. Templates match after exact URIs, in linear time.',
@@ -197,7 +196,6 @@ export const PROTOCOL = {
   },
   'AGG-9': {
     text: 'Filters, renames, description and annotation overrides per backend; a hidden tool cannot be called.',
-    deferred: 'filters and overrides are not offered yet',
   },
   'AGG-10': {
     text: 'list_changed reaches each session whose visible list changed, once per burst, on whatever replica its stream is, and after a restore too; removals and emptied lists included; prompts, resources and templates as well as tools.',

@@ -19,17 +19,16 @@ export interface MergeRules {
 }
 
 /**
- * The rules for a session that was made with these backends; the same object for the
- * same configuration. What the virtual server has no more shows nothing: a filter
+ * The rules for a session that was made with these backends; for one list of them the
+ * same object as long as the virtual server is the same. What the virtual server has no more shows nothing: a filter
  * must not end with what it was written for.
  */
 export function mergeRules(server: VirtualServer | undefined, desired: readonly string[]): MergeRules {
   const current = server ?? GONE;
-  const known = made.get(current) ?? new Map<string, MergeRules>();
+  const known = made.get(current) ?? new WeakMap<readonly string[], MergeRules>();
   made.set(current, known);
-  const key = desired.join();
-  const rules = known.get(key) ?? makeRules(current, desired);
-  known.set(key, rules);
+  const rules = known.get(desired) ?? makeRules(current, desired);
+  known.set(desired, rules);
   return rules;
 }
 
@@ -41,12 +40,9 @@ const GONE: VirtualServer = {
   instructions: undefined,
 };
 
-const made = new WeakMap<VirtualServer, Map<string, MergeRules>>();
+const made = new WeakMap<VirtualServer, WeakMap<readonly string[], MergeRules>>();
 
 function makeRules({ backends, naming, shapes }: VirtualServer, desired: readonly string[]): MergeRules {
-  const gone = desired.filter((backend) => !backends.includes(backend));
-  return {
-    naming,
-    shapes: gone.length === 0 ? shapesFrom(shapes) : shapesFrom([...shapes, ...gone.map(hidden)]),
-  };
+  const gone = desired.filter((backend) => !backends.includes(backend)).map(hidden);
+  return { naming, shapes: shapesFrom(gone.length === 0 ? shapes : [...shapes, ...gone]) };
 }

@@ -18,6 +18,8 @@ export interface StageOptions {
   /** Entries of no recording backend. */
   readonly more?: Readonly<Record<string, unknown>>;
   readonly naming?: Readonly<Record<string, unknown>>;
+  /** More keys of the virtual server. */
+  readonly server?: Readonly<Record<string, unknown>>;
   readonly limits?: Readonly<Record<string, unknown>>;
   /** 1 when absent. */
   readonly replicas?: number;
@@ -75,11 +77,21 @@ export function post(
 }
 
 function meshOptions(
-  { entries = {}, more = {}, naming, limits = {}, replicas = 1, sidecars = 1, identity }: StageOptions,
+  {
+    entries = {},
+    more = {},
+    naming,
+    server,
+    limits = {},
+    replicas = 1,
+    sidecars = 1,
+    identity,
+  }: StageOptions,
   backends: ReadonlyMap<string, RecordingBackend>,
 ): MeshOptions {
   const urls = [...backends].map(([name, { url }]) => [name, { url, ...entries[name] }]);
-  const servers = naming === undefined ? {} : { virtualServers: { default: { naming } } };
+  const own = { ...server, ...(naming === undefined ? {} : { naming }) };
+  const servers = Object.keys(own).length === 0 ? {} : { virtualServers: { default: own } };
   const named = identity === undefined ? {} : { identity };
   const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, ...named, limits };
   return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config };

@@ -93,6 +93,69 @@ mcpServers:
     expect(identity).to.include({ verdictCacheMs: 60_000, clockToleranceMs: 5_000, tokenGraceMs: 30_000 });
   });
 
+  it(
+    verifies('AGG-4', 'AGG-9')('what backends show is shaped for each, and for each virtual server'),
+    async () => {
+      const { virtualServers, backends } = await load(`${CALLERS}
+mcpServers:
+  a:
+    command: x
+    filter: { tools: { deny: ["rm_*"] } }
+    tools:
+      t: { replay: safe, name: u, title: T, description: D, annotations: { readOnlyHint: true } }
+      only-replayed: { replay: safe }
+    prompts: { p: { name: q } }
+    resources: { "m:1": { title: One } }
+    resourceTemplates: { "m:{n}": { description: Some } }
+  b: { command: y }
+virtualServers:
+  all: { naming: { mode: manual, names: { a: { tools: { t: find } }, b: { prompts: { t: find } } } } }
+  few: { backends: [a], filter: { a: { tools: { allow: [u] }, resources: { allow: [] } } } }`);
+      const edits = [
+        {
+          kind: 'tools',
+          original: 't',
+          name: 'u',
+          title: 'T',
+          description: 'D',
+          annotations: { readOnlyHint: true },
+        },
+        { kind: 'resources', original: 'm:1', title: 'One' },
+        { kind: 'resourceTemplates', original: 'm:{n}', description: 'Some' },
+        { kind: 'prompts', original: 'p', name: 'q' },
+      ];
+      const deny = { kind: 'tools', allow: undefined, deny: ['rm_*'] };
+      expect(virtualServers.map(({ naming, shapes }) => ({ naming, shapes }))).to.deep.equal([
+        {
+          naming: {
+            mode: 'manual',
+            order: ['a', 'b'],
+            names: [
+              { kind: 'tools', backend: 'a', original: 't', visible: 'find' },
+              { kind: 'prompts', backend: 'b', original: 't', visible: 'find' },
+            ],
+          },
+          shapes: [{ backend: 'a', filters: [deny], edits }],
+        },
+        {
+          naming: { mode: 'none', order: ['a'] },
+          shapes: [
+            {
+              backend: 'a',
+              filters: [
+                deny,
+                { kind: 'tools', allow: ['u'], deny: [] },
+                { kind: 'resources', allow: [], deny: [] },
+              ],
+              edits,
+            },
+          ],
+        },
+      ]);
+      expect([...(backends[0]?.replaySafe ?? [])]).to.deep.equal(['t', 'only-replayed']);
+    },
+  );
+
   it('variables are expanded, with defaults, and a literal ${ can be written', async () => {
     const { backends } = await load(
       `${CALLERS}\nmcpServers:\n  a: { url: "http://\${HOST:-127.0.0.1}:\${PORT}/mcp" }\n  b: { command: sh, args: ["$\${HOME}", "\${EMPTY:-full}"] }`,
@@ -313,6 +376,30 @@ keys:
       'a virtual server of servers that do not exist',
       `${CALLERS}\n${SERVER}\nvirtualServers: { team: { backends: [files, flies] } }`,
       'mesh.yaml:3: virtualServers.team.backends[1]: no such server; known here: files',
+    ],
+    [
+      'a name that no client takes',
+      `${CALLERS}\nmcpServers: { a: { command: x, tools: { t: { name: "two words" } } } }`,
+      'mesh.yaml:2: mcpServers.a.tools.t.name: expected at most 128 letters, digits, _, - and .',
+    ],
+    [
+      'one name for two items',
+      `${CALLERS}\nmcpServers:\n  a:\n    command: x\n    tools:\n      t: { name: n }\n      u: { name: n }\n      v: { name: ${'v'.repeat(126)} }`,
+      'mesh.yaml:7: mcpServers.a.tools.u.name: t has this name already',
+      'mesh.yaml:8: mcpServers.a.tools.v.name: too long: a name has at most 128 characters with its prefix',
+    ],
+    [
+      'a manual name that another item has, or that is a prefixed one',
+      `${CALLERS}\nmcpServers: { a: { command: x }, b: { command: y } }\nvirtualServers:\n  v:\n    naming:\n      mode: manual\n      names:\n        a: { tools: { t: n } }\n        b: { tools: { t: n }, prompts: { t: n, u: a__u } }\n        c: { tools: {} }`,
+      'mesh.yaml:9: virtualServers.v.naming.names.b.tools.t: t of a has this name already',
+      'mesh.yaml:9: virtualServers.v.naming.names.b.prompts.u: names that begin with a__ are those of what is not named here',
+      'mesh.yaml:10: virtualServers.v.naming.names.c: no such server; known here: a, b',
+    ],
+    [
+      'names where none are given, and a filter for no server',
+      `${CALLERS}\n${SERVER}\nvirtualServers:\n  v:\n    naming: { names: { files: { tools: { t: n } } } }\n    filter: { flies: {} }`,
+      'mesh.yaml:5: virtualServers.v.naming.names: names are given in mode manual only',
+      'mesh.yaml:6: virtualServers.v.filter.flies: no such server; known here: files',
     ],
     ['no YAML', `${CALLERS}\nmcpServers: [`, 'mesh.yaml:2: not valid YAML or JSON (bad indent)'],
     ['nothing at all', '', 'mesh.yaml: mcpServers: is required'],

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { withVisibleUris } from '../../control-plane/virtual-server/result-uris.ts';
+import { errorWithVisibleUri, withVisibleUris } from '../../control-plane/virtual-server/result-uris.ts';
 import { verifies } from '../requirements.ts';
 
 const map = (json: string) =>
@@ -28,6 +28,27 @@ describe('URIs in results', () => {
       ],
     ] as const;
     for (const [before, after] of rows) expect(map(before)).to.equal(after);
+  });
+
+  it(verifies('AGG-5')('of tools’ results within messages, however the type is spelled, are too'), () => {
+    const part = (uri: string) =>
+      `{"type":"tool_result","toolUseId":"x:1","content":[{"type":"resource\\u005flink","uri":"${uri}"},{"type":"text","text":"x:1"}]}`;
+    const messages = (uri: string) => `{"messages":[{"role":"user","content":[${part(uri)}]}]}`;
+    expect(map(messages('x:1'))).to.equal(messages('v-x:1'));
+  });
+
+  it(verifies('AGG-5', 'RPC-14')('in the data of errors are too, and nothing else of an error'), () => {
+    const error = (uri: string) =>
+      `{"code":-32002,"message":"x:1","data":{ "uri":${uri},"contents":[{"uri":"x:1"}],"n":1.0}}`;
+    const mapped = (json: string) => errorWithVisibleUri(Buffer.from(json), (uri) => `v-${uri}`).toString();
+    expect(mapped(error('"x:1"'))).to.equal(error('"v-x:1"'));
+    for (const json of [
+      error('7'),
+      '{"code":1,"message":"uri","data":"uri"}',
+      '"uri"',
+      '{"data":["uri",{"uri":"x:1"}]}',
+    ])
+      expect(mapped(json)).to.equal(json);
   });
 
   it(verifies('RPC-12')('of other shapes stay as they are'), () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { mergeRules } from '../../control-plane/session/virtual-server.ts';
 import { canonicalUri } from '../../control-plane/virtual-server/canonical-uri.ts';
 import { buildCatalogue, type Catalogue } from '../../control-plane/virtual-server/catalogue.ts';
 import { matchesGlob } from '../../control-plane/virtual-server/glob.ts';
@@ -385,6 +386,38 @@ describe('what configuration hides', () => {
       });
       expect(alone.route('template', 'db://{t}')).to.equal(undefined);
       expect(alone.route('resource', 'db://1')).to.equal(undefined);
+    },
+  );
+});
+
+describe('the rules of a session', () => {
+  const server = {
+    name: 'v',
+    backends: ['a', 'b'],
+    naming: { mode: 'prefix', order: ['a', 'b'] } as const,
+    shapes: [shape('a', [without('tools', 'x')])],
+    instructions: undefined,
+  };
+
+  it(
+    verifies('AGG-9', 'RST-6')('hide all of a backend that the configuration has no more, filter or not'),
+    () => {
+      const desired = ['a', 'b'];
+      const whole = mergeRules(server, desired);
+      expect(whole.shapes.get('a')?.admits('tools', 'x')).to.equal(false);
+      expect(whole.shapes.get('b')).to.equal(undefined);
+      expect(mergeRules(server, desired)).to.equal(whole);
+      for (const rules of [
+        mergeRules({ ...server, backends: ['b'], shapes: [] }, desired),
+        mergeRules(undefined, desired),
+      ]) {
+        for (const kind of KINDS) expect(rules.shapes.get('a')?.admits(kind, 'y')).to.equal(false);
+      }
+      expect(
+        mergeRules({ ...server, backends: ['b'] }, desired)
+          .shapes.get('a')
+          ?.admits('tools', 'y'),
+      ).to.equal(false);
     },
   );
 });
