@@ -190,6 +190,7 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     virtualServer: (name) => virtualServer(live.current, name),
     admission,
     limits: live.part(({ limits, identity }) => ({ ...limits, tokenGraceMs: identity.tokenGraceMs })),
+    grantableScopes: () => grantableScopes(live.current),
     observer: observeSessions(metrics, log),
     onSessionEnded: ended,
     watcher,
@@ -255,6 +256,16 @@ function welcome(settings: Settings, server: string): WelcomeFacts {
     anonymous: identity.anonymous,
     replaySafeTools: replaySafeTools(settings, virtualServer(settings, server)),
   };
+}
+
+/** Every scope that configuration names, so that an issuer of ours is taken to know it. */
+function grantableScopes({ advertise, identity, admission }: Settings): ReadonlySet<string> {
+  return new Set([
+    ...advertise.scopes,
+    ...identity.issuers.flatMap(({ requiredScopes }) => requiredScopes),
+    ...Object.entries(identity.scopeImplies).flat(2),
+    ...[...admission.backends.values()].flatMap(({ all, tools }) => [all, ...tools.values()].flat()),
+  ]);
 }
 
 /** What a client asks for that has not been told more: what is advertised, and what every token needs. */

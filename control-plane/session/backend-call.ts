@@ -6,12 +6,15 @@ import type { Caller } from '../identity/caller.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { LiveSession } from './live-session.ts';
 import type { SessionObserver } from './session-observer.ts';
+import { stepUp } from './step-up.ts';
 
 export interface CallEnvironment {
   readonly clock: Clock;
   readonly observer: SessionObserver;
   /** A request of the client, and one during which somebody or something reports to be at work. */
   readonly timeouts: (backend: string) => { readonly requestMs: number; readonly humanPacedMs: number };
+  /** Scopes that callers can come back with. */
+  readonly grantableScopes: () => ReadonlySet<string>;
 }
 
 /** A request as it will stand at one backend, for one caller. */
@@ -69,7 +72,12 @@ export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise
   try {
     return await attempt(env, plan);
   } catch (thrown) {
-    const error = toMeshError(thrown, plan.link.name);
+    const { link, caller } = plan;
+    const challenge =
+      thrown instanceof BackendFault
+        ? stepUp(thrown, { backend: link.name, caller, grantable: env.grantableScopes })
+        : undefined;
+    const error = challenge ?? toMeshError(thrown, link.name);
     outcome = error.reason;
     throw error;
   } finally {

@@ -64,6 +64,8 @@ export interface SessionPlaneOptions {
       readonly streamAfterMs: number;
       readonly tokenGraceMs: number;
     };
+  /** Every scope that callers can come back with. */
+  readonly grantableScopes: () => ReadonlySet<string>;
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
   readonly watcher: ListWatcher;
@@ -85,7 +87,7 @@ export interface SessionPlane {
 export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
   const { clock, observer, limits, policy, watcher, admission } = options;
   const crypto = new RecordCrypto(options.keys.server);
-  const calls = { clock, observer, timeouts: policy };
+  const calls = { clock, observer, timeouts: policy, grantableScopes: options.grantableScopes };
   const serverRequests = new ServerRequests({
     clock,
     observer,

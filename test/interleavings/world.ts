@@ -185,6 +185,7 @@ export class World {
             clock: this.#clock,
             observer: this.#observer,
             timeouts: () => ({ requestMs: 60_000, humanPacedMs: 60_000 }),
+            grantableScopes: () => new Set(),
           },
           {
             session,
