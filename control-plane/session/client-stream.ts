@@ -53,6 +53,8 @@ export class ClientStream {
   #seq = 0;
   /** Numbered, not yet in the log. */
   #unlogged: Entry[] = [];
+  /** On their way into the log: there already, it may be, though that is not known yet. */
+  #storing: readonly Entry[] = [];
   /** Numbered and handled by the log, not yet given to a reader. */
   #unsent: { entry: Entry; logged: boolean }[] = [];
   #waitingBytes = 0;
@@ -204,7 +206,11 @@ export class ClientStream {
       after: seq,
       events: this.#withUnlogged(events),
     });
-    this.#unsent = this.#unsent.filter(({ entry }) => entry.seq > last);
+    // A client that claims to have more than was ever said has what was said.
+    const given = Math.min(last, this.#seq);
+    this.#unsent = this.#unsent.filter(({ entry }) => entry.seq > given);
+    this.#storing = this.#storing.filter(({ seq: stored }) => stored > given);
+    this.#countWaiting();
     this.#resumable = true;
     this.#join(reply);
   }
@@ -249,8 +255,10 @@ export class ClientStream {
     while (this.#unlogged.length > 0) {
       const batch = this.#unlogged;
       this.#unlogged = [];
+      this.#storing = batch;
       const logged = await this.#options.log.append(this.id, batch.map(toEvent));
-      for (const entry of batch) this.#unsent.push({ entry, logged });
+      for (const entry of this.#storing) this.#unsent.push({ entry, logged });
+      this.#storing = [];
       this.#send();
     }
     this.#logging = false;
@@ -287,7 +295,11 @@ export class ClientStream {
   /** Nobody reads: what the log has can be fetched from there, only the rest must wait here. */
   #keepUnlogged(): void {
     this.#unsent = this.#unsent.filter(({ entry, logged }) => !logged && !this.#isOpening(entry));
-    const waiting = [...this.#unsent.map(({ entry }) => entry), ...this.#unlogged];
+    this.#countWaiting();
+  }
+
+  #countWaiting(): void {
+    const waiting = [...this.#unsent.map(({ entry }) => entry), ...this.#storing, ...this.#unlogged];
     this.#waitingBytes = waiting.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 

@@ -109,6 +109,13 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/unit/session-client-stream.test.ts'],
   },
   {
+    behaviour: 'what a resumed reader got from the log is not given to it again',
+    file: `${SESSION}/client-stream.ts`,
+    find: '    this.#storing = this.#storing.filter(({ seq: stored }) => stored > given);\n',
+    replace: '',
+    tests: ['test/unit/session-client-stream.test.ts'],
+  },
+  {
     behaviour: 'only the issuer’s configured algorithms count',
     file: VERIFIER,
     find: '      algorithms: [...settings.algorithms],\n',

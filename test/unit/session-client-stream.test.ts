@@ -95,7 +95,12 @@ async function setUp({ owes = 1, priming = true, schedule, refused = [] }: Setti
   store.appendEvents = async (events) => {
     appends += 1;
     const refuse = refused[appends - 1] === true;
-    if (!refuse) return append(events);
+    if (!refuse) {
+      const outcome = await append(events);
+      // Others may read what is stored before the one who stored it knows.
+      if (founded) await schedule?.('stored');
+      return outcome;
+    }
     await schedule?.('refusal');
     throw new MeshError('store_unavailable', 'not now');
   };
@@ -286,6 +291,34 @@ describe('what an exchange hears', () => {
     expect([second.closed, second.data]).to.deep.equal([true, []]);
     expect([third.closed, third.data]).to.deep.equal([true, ['one', 'answer']]);
   });
+
+  it(
+    verifies('HTTP-18')('what was stored a moment ago comes once to who resumes before that is known'),
+    async () => {
+      let known = () => {};
+      const told = new Promise<void>((resolve) => {
+        known = resolve;
+      });
+      let answering = false;
+      const { stream, reader } = await setUp({
+        schedule: (what) => (answering && what === 'stored' ? told : Promise.resolve()),
+      });
+      stream.message(bytes('one'));
+      await settled();
+      reader.closed = true;
+      stream.detach();
+      answering = true;
+      stream.answer(bytes('answer'));
+      await settled();
+      const second = new Reader();
+      await stream.attach(second, 1);
+      expect(second.data).to.deep.equal(['one', 'answer']);
+      known();
+      await settled();
+      expect(second.data).to.deep.equal(['one', 'answer']);
+      expect([second.closed, stream.done]).to.deep.equal([true, true]);
+    },
+  );
 
   it(verifies('HTTP-18')('what the buffer no longer has is said'), async () => {
     const { stream, reader, log } = await setUp();
