@@ -285,7 +285,6 @@ export const PROTOCOL = {
   },
   'RST-10': {
     text: 'A refreshed token continues; changed scopes re-filter the lists and say so.',
-    partly: 'the token; lists are not filtered by scope yet',
   },
   'RST-11': {
     text: "In-flight exchanges of a lost replica (killed, frozen, cut off): the loss rule: answered `outcome_unknown` or sent again, never both, within 2 s of the loss; nothing runs twice but what configuration calls replay-safe and plain reads; a fenced owner's late answer is refused.",

@@ -21,6 +21,8 @@ export interface StageOptions {
   /** More keys of the virtual server. */
   readonly server?: Readonly<Record<string, unknown>>;
   readonly limits?: Readonly<Record<string, unknown>>;
+  /** Further sections of the configuration. */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** 1 when absent. */
   readonly replicas?: number;
   /** 1 when absent. */
@@ -83,6 +85,7 @@ function meshOptions(
     naming,
     server,
     limits = {},
+    config: sections = {},
     replicas = 1,
     sidecars = 1,
     identity,
@@ -93,6 +96,12 @@ function meshOptions(
   const own = { ...server, ...(naming === undefined ? {} : { naming }) };
   const servers = Object.keys(own).length === 0 ? {} : { virtualServers: { default: own } };
   const named = identity === undefined ? {} : { identity };
-  const config = { mcpServers: { ...Object.fromEntries(urls), ...more }, ...servers, ...named, limits };
+  const config = {
+    mcpServers: { ...Object.fromEntries(urls), ...more },
+    ...servers,
+    ...named,
+    limits,
+    ...sections,
+  };
   return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config };
 }
