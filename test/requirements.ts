@@ -246,7 +246,6 @@ export const PROTOCOL = {
   },
   'BACK-6': {
     text: '401 → one refresh or exchange, then a typed error to that caller alone; 403 → our own step-up challenge; 429 and Retry-After are relayed as an error.',
-    partly: 'the typed errors and Retry-After; credential exchange is not offered yet',
   },
   'BACK-7': { text: 'DELETE at the end, bounded, with a live identity when there is one.' },
   'BACK-8': {
@@ -615,7 +614,6 @@ export const FAULTS = {
   },
   B3: {
     text: "401/403 → caller sees -32000 `backend_unauthorized` + 401/403 only if the *caller's* credential is the cause; no retry with another identity",
-    partly: 'the error of the call; credential exchange is not offered yet',
   },
   B4: {
     text: '404 for our backend session → re-initialise once for this principal; call retried only if it was provably not executed',

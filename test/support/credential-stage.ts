@@ -73,7 +73,7 @@ export async function startCredentialStage(options: CredentialStageOptions): Pro
     const rec = use(await RecordingBackend.start());
     const plain = use(await RecordingBackend.start());
     const providers = { idp, resources, sts };
-    const issuer = { issuer: idp.url, jwksUri: idp.jwksUri, audiences: [MESH] };
+    const issuer = { issuer: idp.url, jwksUri: idp.jwksUri, audiences: [MESH], jwksCooldown: '1s' };
     const mesh = use(
       await startMesh({
         replicas: 2,
