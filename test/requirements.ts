@@ -136,7 +136,6 @@ export const PROTOCOL = {
   },
   'RPC-5': {
     text: '`notifications/cancelled` reaches the backend under its id; never for initialize, unknown or finished requests; no answer follows; both streams close. It works when the call runs on another replica than the one that receives the notification.',
-    partly: 'on the replica that runs the call',
   },
   'RPC-6': {
     text: 'A timeout cancels at the backend and answers with an error; progress may extend it up to a maximum; human-paced requests have their own limit.',
@@ -144,7 +143,6 @@ export const PROTOCOL = {
   'RPC-7': {
     era: 'legacy',
     text: 'Server-to-client requests go to the session of the call that caused them, on its POST stream; the reply reaches the exact backend session, also after a takeover that resumed it; undeliverable → an error to the backend at once; after a lost replica the resumed backend gets an error for each unanswered one.',
-    partly: 'on the replica that runs the call',
   },
   'RPC-8': {
     era: 'legacy',
@@ -219,7 +217,7 @@ export const PROTOCOL = {
   },
   'AGG-16': {
     text: 'URL elicitation reaches the initiating client only, URL untouched; third-party tokens never travel to the client.',
-    deferred: 'third-party logins are not offered yet',
+    partly: 'third-party logins are not offered yet',
   },
   'AGG-17': {
     text: 'Results (content, structuredContent, isError, links, icons) pass unchanged; nothing in them is fetched.',

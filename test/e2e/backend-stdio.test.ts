@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import type { Backend } from '../../control-plane/backend/backend.ts';
+import type { Backend, BackendSession } from '../../control-plane/backend/backend.ts';
 import { BackendRegistry, type BackendRegistryOptions } from '../../control-plane/backend/registry.ts';
 import type { StdioBackendSettings } from '../../control-plane/settings.ts';
+import { request } from '../../shared/json-rpc/envelope.ts';
 import { createLogger, silentLogger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
 import { ALICE, callTool, eventually, faultOf, hear, open, rawCall } from '../support/backend-calls.ts';
@@ -88,6 +89,35 @@ describe('a stdio backend', () => {
       expect(await callTool(sessions[0]!, 'ask')).to.contain('-32601');
       await sessions[0]!.close({ terminate: true, credential: {} });
       expect(await callTool(sessions[1]!, 'pid')).to.equal(pids[0]);
+    },
+  );
+
+  it(
+    verifies(
+      'AGG-11',
+      'BACK-9',
+    )(
+      'hears of a subscription that sessions share once it ends for the last of them, and a session ends its own',
+    ),
+    async () => {
+      await using children = start({ shared: true });
+      const [one, other] = [await open(children.backend), await open(children.backend)];
+      let id = 6_000;
+      const say = async (session: BackendSession, method: string, uri: string) => {
+        id += 1;
+        const params = [Buffer.from(JSON.stringify({ uri }))];
+        const pieces = request({ id: Buffer.from(String(id)), method, params });
+        const limits = { timeoutMs: 5_000, maxTimeoutMs: 5_000 };
+        const answer = await session.call({ id, pieces, method, credential: {}, onMessage() {}, ...limits });
+        expect(JSON.parse(answer.bytes.toString())).to.deep.equal({ jsonrpc: '2.0', id, result: {} });
+      };
+      await say(one, 'resources/subscribe', 'memo://a');
+      for (const uri of ['memo://a', 'memo://b']) await say(other, 'resources/subscribe', uri);
+      await say(one, 'resources/unsubscribe', 'memo://a');
+      expect(await callTool(one, 'subscriptions')).to.equal('memo://a,memo://a,memo://b');
+      await say(one, 'resources/subscribe', 'memo://c');
+      await other.close({ terminate: false });
+      expect(await callTool(one, 'subscriptions')).to.equal('memo://a,memo://c');
     },
   );
 

@@ -6,7 +6,8 @@
  * process that outlives it if nobody ends it, and answers that process's id,
  * `chatter` answers, and says something every 100 ms from then on,
  * `raw` answers the result given as raw JSON in `result`, `garbage` prints lines
- * that are no messages before its answer, `flood` answers `bytes` of text.
+ * that are no messages before its answer, `flood` answers `bytes` of text, `subscriptions`
+ * answers the URIs that it was asked to subscribe to, and was not asked to forget.
  * Arguments: `--die` ends at once, `--deaf` ignores the end of its input and SIGTERM.
  */
 import { spawn } from 'node:child_process';
@@ -29,12 +30,14 @@ interface Request {
   readonly params?: {
     readonly name?: string;
     readonly arguments?: Readonly<Record<string, unknown>>;
+    readonly uri?: string;
     readonly _meta?: { readonly progressToken?: unknown };
   };
   readonly result?: unknown;
 }
 
 const asked = new Map<string, Request>();
+const subscribed: string[] = [];
 
 function say(message: object): void {
   process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
@@ -51,6 +54,9 @@ function text(value: string) {
 function receive(message: Request): void {
   if (message.method === undefined) return answerAsked(message);
   if (message.id === undefined) return;
+  const { uri = '' } = message.params ?? {};
+  if (message.method === 'resources/subscribe') subscribed.push(uri);
+  if (message.method === 'resources/unsubscribe') subscribed.splice(subscribed.indexOf(uri), 1);
   if (message.method === 'initialize') {
     const capabilities = { tools: { listChanged: true } };
     answer(message, {
@@ -110,6 +116,7 @@ const TOOLS: Readonly<Record<string, (request: Request, args: Readonly<Record<st
     process.stderr.write('a warning\n');
     answer(request, text('after the garbage'));
   },
+  subscriptions: (request) => answer(request, text(subscribed.toSorted().join())),
   flood: (request, args) => answer(request, text('x'.repeat(Number(args['bytes'])))),
 };
 

@@ -68,6 +68,7 @@ describe('Requests of three backends to two callers, at two replicas', function 
       'B17',
       'RPC-12',
       'RST-2',
+      'AGG-16',
     )(
       'come on the stream of their call alone, and each reply, to the byte, to the backend session that asked',
     ),
