@@ -73,8 +73,8 @@ function settings(source, outfile) {
     format: 'esm',
     target: 'node20.19',
     banner: { js: BANNER },
-    // Its native part is found from its own folder.
-    external: ['lmdb'],
+    // Their native parts are found from their own folders.
+    external: ['lmdb', '@cedar-policy/cedar-wasm'],
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'none',

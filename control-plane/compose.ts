@@ -18,7 +18,7 @@ import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
 import { LiveSettings } from './live-settings.ts';
-import { observeIssues, observeRefusals, observeSessions } from './observe.ts';
+import { observeIssues, observePolicyErrors, observeRefusals, observeSessions } from './observe.ts';
 import { ConfigReload } from './ops/config-reload.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
@@ -81,8 +81,9 @@ export async function startControlPlane(source: SettingsSource, program: Program
     onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
   });
   const keys = loadKeys(settings.keys, settings.stateFolder);
+  const onPolicyError = observePolicyErrors(metrics, log);
   const admission = new Admission({
-    rules: admissionRules(settings),
+    rules: admissionRules(settings, onPolicyError),
     onRefused: observeRefusals(metrics, log),
   });
   const sessions: SessionPlane = sessionPlane({
@@ -125,6 +126,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     backends,
     verifier,
     admission,
+    onPolicyError,
     sessions,
     mesh,
   });

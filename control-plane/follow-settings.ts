@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Program } from '../shared/lifecycle.ts';
 import type { RootLogger } from '../shared/log.ts';
 import { admissionRules } from './admission-rules.ts';
+import type { PolicyError } from './identity/cedar-engine.ts';
 import type { LiveVerifier } from './identity/live-verifier.ts';
 import type { LiveSettings } from './live-settings.ts';
 import type { ReachableBackends } from './reachable-backends.ts';
@@ -20,6 +21,7 @@ export interface FollowOptions {
   readonly backends: ReachableBackends;
   readonly verifier: LiveVerifier;
   readonly admission: Admission;
+  readonly onPolicyError: (error: PolicyError) => void;
   readonly sessions: SessionPlane;
   readonly mesh: MeshServer;
 }
@@ -29,13 +31,14 @@ export interface FollowOptions {
  * themselves, then the sidecars: all in one turn, so that no request sees half of it.
  */
 export function followSettings(options: FollowOptions): void {
-  const { live, program, log, graceMs, backends, verifier, admission, sessions, mesh } = options;
+  const { live, program, log, graceMs, backends, verifier, admission, onPolicyError, sessions, mesh } =
+    options;
   live.onChange((next, before) => {
     const reach = backends.prepare(next.backends);
     const others = !isDeepStrictEqual(next.identity, before.identity);
     const judge = others ? verifier.prepare(next.identity) : undefined;
     const admits = others || !isDeepStrictEqual(next.admission, before.admission);
-    const rules = admits ? admissionRules(next) : undefined;
+    const rules = admits ? admissionRules(next, onPolicyError) : undefined;
     return () => {
       log.setLevel(next.log.level);
       program.configure({ log, graceMs: next.limits.drainMs + graceMs });

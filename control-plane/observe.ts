@@ -1,5 +1,6 @@
 import type { Logger } from '../shared/log.ts';
 import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
+import type { PolicyError } from './identity/cedar-engine.ts';
 import type { Metrics } from './ops/metrics.ts';
 import type { Refusal } from './session/admission.ts';
 import type { SessionObserver } from './session/session-observer.ts';
@@ -58,5 +59,13 @@ export function observeRefusals(metrics: Metrics, log: Logger): (refusal: Refusa
   return ({ action, item: { backend, kind }, why }) => {
     metrics.admissionRefusals.inc({ backend, reason: why });
     log.debug('a caller was not admitted', { backend, method: action, kind, reason: why });
+  };
+}
+
+/** Policies that cannot be evaluated: each is counted, and said once. */
+export function observePolicyErrors(metrics: Metrics, log: Logger): (error: PolicyError) => void {
+  return ({ policy, message, first }) => {
+    metrics.policyErrors.inc();
+    if (first) log.error('a policy could not be evaluated', { event: policy, detail: message });
   };
 }

@@ -187,7 +187,6 @@ export const PROTOCOL = {
   },
   'AGG-7': {
     text: 'Unknown, filtered or forbidden items are indistinguishable to the caller; admission is checked again at the call.',
-    partly: 'unknown items: admission policies are not offered yet',
   },
   'AGG-8': {
     text: 'Definitions are relayed verbatim; one invalid tool drops alone. Schemas are data: never compiled, never fetched.',

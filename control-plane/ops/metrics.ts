@@ -38,6 +38,8 @@ export interface Metrics {
   readonly configReloadOk: Gauge;
   /** 1 under the digest of the configuration in force; replicas that have the same say the same. */
   readonly configInfo: Gauge<'digest'>;
+  /** Evaluations of policies that failed, and so did not permit. */
+  readonly policyErrors: Counter;
   /** Requests whose version header is another than their session negotiated. */
   readonly otherVersions: Counter;
 }
@@ -133,6 +135,11 @@ export function createMetrics(): Metrics {
       name: 'outrigger_config_info',
       help: 'The configuration in force, by a digest that its replicas share.',
       labelNames: ['digest'],
+      registers,
+    }),
+    policyErrors: new Counter({
+      name: 'outrigger_policy_errors_total',
+      help: 'Policies that could not be evaluated.',
       registers,
     }),
     otherVersions: new Counter({

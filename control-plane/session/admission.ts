@@ -4,10 +4,11 @@ import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { isObject, readFields } from '../../shared/json-rpc/object.ts';
 import { fields } from '../../shared/json-rpc/walker.ts';
 import type { Caller } from '../identity/caller.ts';
-import type { Action, Policies, PolicyResource } from '../identity/policies.ts';
+import type { Action, Policies, PolicyResource, Question } from '../identity/policies.ts';
 import { type Principal, principalOf } from '../identity/principal.ts';
 import type { ScopeHierarchy } from '../identity/scopes.ts';
 import type { BackendScopeSettings } from '../settings.ts';
+import { canonicalUri } from '../virtual-server/canonical-uri.ts';
 import type { RouteKind } from '../virtual-server/routes.ts';
 
 /** What decides, as configuration has it. */
@@ -49,6 +50,12 @@ const USES: Readonly<Record<string, Action>> = {
   'completion/complete': 'complete',
 };
 
+type Verdict = ReturnType<Policies['decide']>;
+
+/** Bounds on what is kept of decisions: contexts, and uses of items by each. */
+const MOST_CONTEXTS = 2_000;
+const MOST_VERDICTS = 200;
+
 /** What items of a kind are there for. */
 const PURPOSE: Readonly<Record<RouteKind, Action>> = {
   tool: 'call',
@@ -76,6 +83,8 @@ export class Admission {
   readonly #listeners = new Set<() => void>();
   #rules: AdmissionRules;
   #revision = 0;
+  /** What policies say of an item to an authorization context; the context longest unused first. */
+  #verdicts = new Map<string, Map<string, Verdict>>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -107,6 +116,7 @@ export class Admission {
   replace(rules: AdmissionRules): void {
     this.#rules = rules;
     this.#revision += 1;
+    this.#verdicts = new Map();
     for (const listener of this.#listeners) listener();
   }
 
@@ -118,12 +128,7 @@ export class Admission {
 
   /** Whether the item stands in the lists of the caller. */
   shows(principal: Principal, item: PolicyResource): boolean {
-    const { policies, onMissingScope } = this.#rules;
-    if (policies !== undefined) {
-      if (policies.decide({ principal, action: 'list', resource: item }) !== 'allow') return false;
-      if (policies.decide({ principal, action: PURPOSE[item.kind], resource: item }) === 'deny') return false;
-    }
-    return onMissingScope === 'challenge' || this.#covers(principal, this.#needed(principal, item));
+    return this.#seen(principal, item) && this.#notHidden(principal, item);
   }
 
   /**
@@ -133,7 +138,8 @@ export class Admission {
    */
   admits(caller: Caller, { action, message }: Use, item: PolicyResource): boolean {
     const principal = principalOf(caller);
-    if (!this.shows(principal, item) || !this.#permits(principal, { action, message }, item)) return false;
+    if (!this.#notHidden(principal, item) || !this.#permits(principal, { action, message }, item))
+      return false;
     const needed = this.#needed(principal, item);
     if (this.#covers(principal, needed)) return true;
     this.#options.onRefused({ caller, action, item, why: 'insufficient_scope' });
@@ -176,13 +182,48 @@ export class Admission {
     return false;
   }
 
+  #notHidden(principal: Principal, item: PolicyResource): boolean {
+    const { onMissingScope } = this.#rules;
+    return onMissingScope === 'challenge' || this.#covers(principal, this.#needed(principal, item));
+  }
+
+  #seen(principal: Principal, resource: PolicyResource): boolean {
+    const { policies } = this.#rules;
+    if (policies === undefined) return true;
+    return (
+      decide(policies, { principal, action: 'list', resource }) === 'allow' &&
+      decide(policies, { principal, action: PURPOSE[resource.kind], resource }) !== 'deny'
+    );
+  }
+
   #permits(principal: Principal, { action, message }: Use, resource: PolicyResource): boolean {
     const { policies } = this.#rules;
     if (policies === undefined) return true;
-    const decision = policies.decide({ principal, action, resource });
-    if (decision !== 'depends') return decision === 'allow';
+    const verdict = this.#verdict(policies, { principal, action, resource });
+    if (verdict !== 'depends') return verdict === 'allow';
     const args = argumentsOf(message);
     return args !== 'unreadable' && policies.decideWith({ principal, action, resource }, args) === 'allow';
+  }
+
+  /** Kept for an authorization context and an item, as its backend defines it now. */
+  #verdict(policies: Policies, question: Question): Verdict {
+    const { principal, action, resource } = question;
+    const known = this.#verdictsOf(principal.contextDigest);
+    const { kind, backend, name, visible, definition } = resource;
+    const key = `${action} ${kind} ${backend} ${definition?.hash ?? ''} ${visible.length} ${visible} ${name}`;
+    const verdict = known.get(key) ?? (this.#seen(principal, resource) ? decide(policies, question) : 'deny');
+    if (known.size >= MOST_VERDICTS) known.clear();
+    known.set(key, verdict);
+    return verdict;
+  }
+
+  #verdictsOf(context: string): Map<string, Verdict> {
+    const known = this.#verdicts.get(context) ?? new Map<string, Verdict>();
+    if (this.#verdicts.size > 1) this.#verdicts.delete(context);
+    this.#verdicts.set(context, known);
+    const [oldest] = this.#verdicts.keys();
+    if (this.#verdicts.size > MOST_CONTEXTS && oldest !== undefined) this.#verdicts.delete(oldest);
+    return known;
   }
 
   #needed(principal: Principal, { kind, backend, name }: PolicyResource): readonly string[] {
@@ -207,6 +248,17 @@ export class Admission {
 
 const NOTHING: readonly string[] = [];
 const ARGUMENTS = fields(['arguments']);
+
+/** A URI is decided about as it is written, and as its server may take it. */
+function decide(policies: Policies, question: Question): Verdict {
+  const { resource } = question;
+  const canonical = resource.kind === 'resource' ? canonicalUri(resource.name) : resource.name;
+  if (canonical === undefined) return 'deny';
+  const verdict = policies.decide(question);
+  if (canonical === resource.name || verdict === 'deny') return verdict;
+  const other = policies.decide({ ...question, resource: { ...resource, name: canonical } });
+  return other === 'allow' ? verdict : other;
+}
 
 function missingScope({ kind }: Caller, needed: readonly string[]): MeshError {
   const scope = needed.join(' ');

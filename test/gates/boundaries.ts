@@ -21,6 +21,7 @@ interface Home {
 /** Where a package may be imported in the product; packages that are not listed have no home to keep, nor have Node's types. */
 const HOMES: readonly Home[] = [
   { packages: /^@grpc\//, at: /^(shared|sidecar|control-plane)\/rpc\/|^sidecar\/mesh\// },
+  { packages: /^@cedar-policy\//, at: /^control-plane\/identity\/cedar-/ },
   { packages: /^(ioredis|lmdb)(\/|$)/, at: /^control-plane\/store\// },
   { packages: /^undici(\/|$)/, at: /^control-plane\/backend\// },
   { packages: /^@modelcontextprotocol\/(sdk\/client|client)(\/|$)/, at: /^control-plane\/backend\// },
