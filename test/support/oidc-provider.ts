@@ -119,7 +119,9 @@ class RunningProvider implements OidcProvider {
   take(request: IncomingMessage, response: ServerResponse): void {
     switch (this.#outage) {
       case 'none':
-        void this.#oidc.callback()(request, response);
+        if (request.url?.startsWith('/interaction/') === true)
+          void this.#signIn(request, response).catch(() => response.destroy());
+        else void this.#oidc.callback()(request, response);
         return;
       case 'down':
         request.socket.destroy();
@@ -235,6 +237,26 @@ class RunningProvider implements OidcProvider {
       interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
       routes: { jwks: '/jwks' },
     };
+  }
+
+  /** The login page, and the one where consent is given: both say yes at once. */
+  async #signIn(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const oidc = this.#oidc;
+    const { prompt, params, session } = await oidc.interactionDetails(request, response);
+    if (prompt.name === 'login') {
+      const accountId = this.#options.login ?? 'alice';
+      return await oidc.interactionFinished(request, response, { login: { accountId } });
+    }
+    const grant = new oidc.Grant({
+      accountId: session?.accountId ?? '',
+      clientId: String(params['client_id']),
+    });
+    grant.addOIDCScope(String(params['scope']));
+    for (const resource of [params['resource'] ?? []].flat()) {
+      grant.addResourceScope(String(resource), String(params['scope']));
+    }
+    const grantId = await grant.save();
+    await oidc.interactionFinished(request, response, { consent: { grantId } });
   }
 
   /** RFC 8693. */
