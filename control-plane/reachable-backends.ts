@@ -97,12 +97,13 @@ class Reachable implements ReachableBackend {
     this.credential = credential;
   }
 
-  hold(): () => void {
+  hold(): void {
     this.#holders += 1;
-    return () => {
-      this.#holders -= 1;
-      if (this.#holders === 0) this.#unused?.();
-    };
+  }
+
+  release(): void {
+    this.#holders -= 1;
+    if (this.#holders === 0) this.#unused?.();
   }
 
   /** Nobody new uses it; `unused` is called when nobody does. */

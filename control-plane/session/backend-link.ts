@@ -12,8 +12,9 @@ export interface ReachableBackend {
   readonly strategy: CredentialStrategy;
   /** Where its sessions are: one that was had there can be taken up at the same place again. Undefined where none can. */
   readonly place?: string | undefined;
-  /** Somebody uses it, until the function that is returned is called. */
-  hold?(): () => void;
+  /** One more uses it, and one fewer. */
+  hold?(): void;
+  release?(): void;
 }
 
 export interface LinkOptions extends ReachableBackend {

@@ -17,6 +17,7 @@ import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
 import type { RecordCrypto, SessionPurpose } from './record-crypto.ts';
 import type { SessionId } from './session-id.ts';
+import { type Arrangement, type LinkPlan, SessionLinks } from './session-links.ts';
 import { fitting, parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
 import { type SessionEvent, type SessionState, transition } from './session-state.ts';
 
@@ -105,10 +106,7 @@ export class LiveSession {
   readonly streams = new Map<string, ClientStream>();
   lastUsedAt: number;
   readonly #env: SessionEnvironment;
-  readonly #links = new Map<string, BackendLink>();
-  /** Out of the configuration, with calls under way. */
-  readonly #leaving = new Set<BackendLink>();
-  readonly #releases = new Map<BackendLink, () => void>();
+  readonly #links: SessionLinks;
   #state: SessionState;
   #header: RecordHeader;
   #body: SessionBody;
@@ -139,20 +137,18 @@ export class LiveSession {
       epoch: () => this.#header.epoch,
       onFenced: () => this.fence(),
     });
-    for (const name of this.#body.desired) this.#link(name, this.#body.hints[name]);
+    this.#links = new SessionLinks(env.backends, (plan) => this.#link(plan));
+    this.#links.open(this.#body.desired, this.#body.hints);
   }
 
   /** By name, in the order of the desired backends. */
   get links(): ReadonlyMap<string, BackendLink> {
-    return this.#links;
+    return this.#links.present;
   }
 
-  /** The link through which this very backend session is had; that of a backend that leaves still has its own. */
+  /** The link through which this very backend session is had, if only for calls under way. */
   linkTo(name: string, isTheOne: (backend: BackendSession) => boolean): BackendLink | undefined {
-    const leaving = [...this.#leaving].filter((link) => link.name === name);
-    return [this.#links.get(name), ...leaving].find(
-      (link) => link?.session !== undefined && isTheOne(link.session),
-    );
+    return this.#links.find(name, isTheOne);
   }
 
   /** What admins call the session; says nothing about its id. */
@@ -299,34 +295,23 @@ export class LiveSession {
 
   /**
    * Follows the configuration: backends join and leave; one that is reached otherwise
-   * does both, and keeps its backend session if that is at the same place. A link that
-   * leaves answers its calls first. `caller` is one who listens now: in whose name a
-   * backend that leaves for good may be told.
+   * does both, and keeps its backend session if that is at the same place. `caller` is
+   * one who listens now: in whose name a backend that leaves for good may be told.
    */
-  reconfigure(caller: Caller | undefined): {
-    readonly left: readonly BackendLink[];
-    readonly joined: readonly BackendLink[];
-  } {
+  reconfigure(caller: Caller | undefined): Arrangement {
     const desired = this.#env.desired(this.#body);
-    const present = new Map(this.#links);
-    const stays = (link: BackendLink) => desired.includes(link.name) && this.#isPresent(link);
-    const left = [...present.values()].filter((link) => !stays(link));
-    const names = new Set(left.map(({ name }) => name));
-    const wanted = desired.filter((name) => this.#env.backends.has(name));
-    const moved = wanted.some((name) => !present.has(name)) || desired.join() !== this.#body.desired.join();
-    if (left.length === 0 && !moved) return { left, joined: [] };
-    const hints = Object.entries(this.#body.hints).filter(([name]) => !names.has(name));
-    const opened = this.#body.opened.filter((name) => !names.has(name));
-    this.#body = { ...this.#body, desired, opened, hints: Object.fromEntries(hints) };
-    this.#links.clear();
-    for (const name of wanted) {
-      const link = present.get(name);
-      if (link !== undefined && !names.has(name)) this.#links.set(name, link);
-      else this.#link(name, link && this.#hintFor(link), link);
-    }
-    for (const link of left) this.#leaveBehind(link, caller);
-    this.save();
-    return { left, joined: [...this.#links.values()].filter((link) => present.get(link.name) !== link) };
+    const arrangement = this.#links.arrange(desired, caller);
+    const left = new Set(arrangement.left.map(({ name }) => name));
+    const moved = desired.join() !== this.#body.desired.join();
+    if (left.size === 0 && arrangement.joined.length === 0 && !moved) return arrangement;
+    const stays = (name: string) => !left.has(name);
+    const hints = Object.entries(this.#body.hints).filter(([name]) => stays(name));
+    this.update({
+      desired,
+      opened: this.#body.opened.filter(stays),
+      hints: Object.fromEntries(hints),
+    });
+    return arrangement;
   }
 
   /** Another replica owns the session now: nothing new is served, nothing appended or deleted here. */
@@ -358,33 +343,7 @@ export class LiveSession {
   }
 
   #end(how: LinkEnd): void {
-    for (const link of [...this.#links.values(), ...this.#leaving]) this.#endLink(link, how);
-  }
-
-  #endLink(link: BackendLink, how: LinkEnd): void {
-    this.#leaving.delete(link);
-    const release = this.#releases.get(link);
-    this.#releases.delete(link);
-    void link.end(how).finally(release);
-  }
-
-  #leaveBehind(link: BackendLink, caller: Caller | undefined): void {
-    const kept = this.#hintFor(link) !== undefined;
-    this.#leaving.add(link);
-    void link.idle().then(() => {
-      if (this.#leaving.has(link))
-        this.#endLink(link, kept ? { kind: 'disconnect' } : { kind: 'terminate', caller });
-    });
-  }
-
-  /** Whether a link leads to its backend as that is reached now. */
-  #isPresent(link: BackendLink): boolean {
-    return this.#env.backends.get(link.name)?.backend === link.backend;
-  }
-
-  /** The backend session of a link that is replaced, where it can be taken up again. */
-  #hintFor({ name, place, session }: BackendLink): BackendHint | undefined {
-    return place !== undefined && this.#env.backends.get(name)?.place === place ? session?.hint : undefined;
+    this.#links.end(how);
   }
 
   #move(event: SessionEvent): boolean {
@@ -496,15 +455,12 @@ export class LiveSession {
     return this.#env.crypto.sealSummary(this.key.name, JSON.stringify(this.summary));
   }
 
-  /** `before`: the link that it replaces. */
-  #link(name: string, hint: BackendHint | undefined, before?: BackendLink): void {
-    const { handlers, clock, backends, initializeTimeoutMs, cutParams } = this.#env;
-    const reachable = backends.get(name);
-    // Still desired, but not configured: it comes back with its configuration.
-    if (reachable === undefined) return;
+  #link({ reachable, hint, before }: LinkPlan): BackendLink {
+    const { handlers, clock, initializeTimeoutMs, cutParams } = this.#env;
+    const { name } = reachable.backend;
     // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
     this.#params ??= new Uint8Array(cutParams(this.#body.initializeParams));
-    const link: BackendLink = new BackendLink({
+    return new BackendLink({
       backend: reachable.backend,
       place: reachable.place,
       get strategy() {
@@ -522,16 +478,13 @@ export class LiveSession {
       prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
       onOpened: (opened) => {
         // It opened for calls that it still owed.
-        if (this.#links.get(name) !== opened) return;
+        if (this.links.get(name) !== opened) return;
         this.save();
         handlers.backendOpened(this, opened);
       },
       onMessage: (from, message) => handlers.backendMessage(this, from, message),
       onChanged: () => this.save(),
     });
-    this.#links.set(name, link);
-    const release = reachable.hold?.();
-    if (release !== undefined) this.#releases.set(link, release);
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
@@ -126,6 +127,18 @@ describe('outrigger up', () => {
       await allGone(pids);
     },
   );
+
+  it('passes SIGHUP on to the replicas and the sidecar, and to no helper, which it would end', async () => {
+    start();
+    await up.line(/^ready: /);
+    const pids = await startedPids();
+    // A program that has only just started reads what is there: it is left alone.
+    await sleep(2_000);
+    up.child.kill('SIGHUP');
+    for (const who of ['control-plane a', 'control-plane b', 'sidecar local'])
+      await up.line(new RegExp(`${who} looks again`));
+    expect(pids.every(isRunning)).to.equal(true);
+  });
 
   it('takes everything with it when it is killed itself', async () => {
     start();

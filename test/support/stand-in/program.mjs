@@ -1,7 +1,7 @@
 /**
  * Stands where `outrigger` would: takes the same flags and answers the same
  * probes, and does nothing else, so that a test is about its supervisor alone.
- * It ends on SIGTERM and with its supervisor. `STAND_IN=broken` makes replicas
+ * It ends on SIGTERM and with its supervisor, and says when it gets SIGHUP. `STAND_IN=broken` makes replicas
  * end at once, `STAND_IN=stubborn` makes them ignore SIGTERM.
  */
 import { createServer } from 'node:http';
@@ -32,5 +32,6 @@ const end = () => {
   server.closeAllConnections();
 };
 process.on('SIGTERM', mode === 'stubborn' ? () => {} : end);
+process.on('SIGHUP', () => console.log(`${kind} ${name} looks again`));
 process.once('disconnect', () => process.exit());
 process.channel?.unref();
