@@ -5,6 +5,7 @@ import { LOADS, type Load } from './loads.ts';
 import { cpuUs, rssBytes } from './process-use.ts';
 import { type HttpAnswer, headerOf, ResponseReader } from './response-reader.ts';
 import { Results } from './results.ts';
+import { BAD_NEIGHBOUR, GOOD_NEIGHBOUR } from './row-names.ts';
 import { runLoad } from './run-load.ts';
 import type { Measured, Sample } from './sample.ts';
 import { median, percentile } from './statistics.ts';
@@ -31,7 +32,7 @@ describe('the bench', () => {
 
   describe('its verdicts', () => {
     it('are all met by a mesh that keeps its promises', () => {
-      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 7 }, () => 'met'));
+      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 8 }, () => 'met'));
     });
 
     it('show a slow path planted in the mesh, in speed, in CPU and in latency', () => {
@@ -49,13 +50,19 @@ describe('the bench', () => {
       expect(outcomes(measured({ sidecarMiB: 65 })).at(-1)).to.equal('missed');
     });
 
+    it('show a backend whose trouble is felt beside it', () => {
+      expect(outcomes(measured({ slowdownBesideBad: 1.6 })).filter((each) => each !== 'met')).to.deep.equal([
+        'missed',
+      ]);
+    });
+
     it('are not swayed by two bad rounds of five', () => {
       const unlucky = measured({ slowdownOfMesh: (round) => (round < 2 ? 10 : 1) });
       expect(outcomes(unlucky)).to.not.include('missed');
     });
 
     it('say that nothing was measured where a row did not run', () => {
-      const others = measured({}).samples.filter(({ row }) => row !== 'outrigger');
+      const others = measured({}).samples.filter(({ row }) => row === 'direct');
       expect(new Set(outcomes({ samples: others, idle: [] }))).to.deep.equal(new Set(['unmeasured']));
     });
   });
@@ -124,6 +131,8 @@ interface Machine {
   readonly slowdownOfRound?: (round: number) => number;
   readonly slowdownOfMesh?: (round: number) => number;
   readonly sidecarMiB?: number;
+  /** How much slower the slowest calls are beside a backend in trouble. */
+  readonly slowdownBesideBad?: number;
 }
 
 function measured(machine: Machine): Measured {
@@ -131,15 +140,21 @@ function measured(machine: Machine): Measured {
   return { samples: samplesOf(machine), idle: [{ row: 'outrigger', process: 'sidecar', rssBytes }] };
 }
 
+const NEIGHBOURS = [GOOD_NEIGHBOUR, BAD_NEIGHBOUR];
+
 /** What a run gives on a machine where the bare proxy needs 60 µs a call and the mesh half as much again. */
-function samplesOf({ slowdownOfRound = () => 1, slowdownOfMesh = () => 1 }: Machine): Sample[] {
+function samplesOf({
+  slowdownOfRound = () => 1,
+  slowdownOfMesh = () => 1,
+  slowdownBesideBad,
+}: Machine): Sample[] {
   const use = (name: string, us: number) => ({ name, cpuUs: us, rssBytes: 50 * 2 ** 20 });
   const sample = (row: string, round: number, load: string): Sample => {
     const mesh = row === 'outrigger' ? slowdownOfMesh(round) : 1;
     const slowdown = slowdownOfRound(round) * mesh;
     // Lists are answered by the sidecar alone.
     const own = load === 'tools/list x64' ? 0.9 : 0.7;
-    const speed = { direct: 3, 'bare proxy': 1, outrigger: own }[row] ?? 0;
+    const speed = { direct: 3, 'bare proxy': 1, outrigger: own }[row] ?? 1;
     const addedUs = { direct: 0, 'bare proxy': 100, outrigger: 200 }[row] ?? 0;
     const cpu = { direct: 0, 'bare proxy': 60, outrigger: 90 }[row] ?? 0;
     return {
@@ -149,7 +164,7 @@ function samplesOf({ slowdownOfRound = () => 1, slowdownOfMesh = () => 1 }: Mach
       calls: 10_000,
       seconds: slowdown / speed,
       p50Us: 100 + addedUs * slowdown,
-      p99Us: 1000,
+      p99Us: row === BAD_NEIGHBOUR ? 1000 * (slowdownBesideBad ?? 1) : 1000,
       processes: [use('proxy', cpu * 10_000 * slowdown)],
       backend: use('backend', 0),
       client: use('client', 0),
@@ -157,7 +172,9 @@ function samplesOf({ slowdownOfRound = () => 1, slowdownOfMesh = () => 1 }: Mach
   };
   return Array.from({ length: ROUNDS }, (_, round) =>
     LOADS.flatMap((each) =>
-      ['direct', 'bare proxy', 'outrigger'].map((row) => sample(row, round, each.name)),
+      (each.beside === true ? NEIGHBOURS : ['direct', 'bare proxy', 'outrigger']).map((row) =>
+        sample(row, round, each.name),
+      ),
     ),
   ).flat();
 }

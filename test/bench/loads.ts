@@ -12,6 +12,8 @@ export interface Load {
   readonly answerBytes: number;
   /** Asks the backend to answer by SSE. */
   readonly sse: boolean;
+  /** For the rows that have a neighbour, and for no others. */
+  readonly beside?: true;
 }
 
 const CALL = {
@@ -30,4 +32,5 @@ export const LOADS: readonly Load[] = [
   { ...CALL, name: '64 KiB x64', concurrency: 64, answerBytes: 65_536 },
   { ...CALL, name: 'SSE 500 B x64', concurrency: 64, sse: true },
   { ...CALL, name: 'tools/list x64', method: 'tools/list', concurrency: 64 },
+  { ...CALL, name: '500 B x10 in 10 sessions', concurrency: 10, sessions: 10, beside: true },
 ];

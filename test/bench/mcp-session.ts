@@ -5,6 +5,8 @@ const REVISION = '2025-11-25';
 
 /** One MCP session of the load: the heads of its requests, ready to be written. */
 export interface BenchSession {
+  /** What names it in a request. */
+  readonly headers: Readonly<Record<string, string>>;
   /** The bytes of a POST that carries this JSON-RPC message. */
   post(message: string): string;
   /** Ends the session with DELETE. */
@@ -36,6 +38,10 @@ export async function openSession(url: URL): Promise<BenchSession> {
 
   const head = post('').replace('Content-Length: 0\r\n\r\n', 'Content-Length: ');
   return {
+    headers: {
+      'mcp-protocol-version': REVISION,
+      ...(sessionId === undefined ? {} : { 'mcp-session-id': sessionId }),
+    },
     post: (message) => `${head}${Buffer.byteLength(message)}\r\n\r\n${message}`,
     async end() {
       if (sessionId !== undefined)

@@ -6,6 +6,7 @@ const SOURCES = [
   new URL('./backend.ts', import.meta.url),
   new URL('./bare-proxy.ts', import.meta.url),
   new URL('./load-client.ts', import.meta.url),
+  new URL('./neighbour.ts', import.meta.url),
 ];
 const OUT = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
 
@@ -14,6 +15,7 @@ export interface Programs {
   readonly backend: string;
   readonly bareProxy: string;
   readonly loadClient: string;
+  readonly neighbour: string;
 }
 
 /** Bundles the programs into `.cache/bench` and returns their paths. */
@@ -33,5 +35,6 @@ export async function compilePrograms(): Promise<Programs> {
     backend: join(OUT, 'backend.mjs'),
     bareProxy: join(OUT, 'bare-proxy.mjs'),
     loadClient: join(OUT, 'load-client.mjs'),
+    neighbour: join(OUT, 'neighbour.mjs'),
   };
 }

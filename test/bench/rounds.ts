@@ -31,7 +31,11 @@ export async function measure(plan: Rounds): Promise<Measured> {
   const standing: Standing[] = [];
   try {
     for (const row of plan.rows)
-      standing.push({ name: row.name, row: await row.start({ backendUrl: backend.ready, programs }) });
+      standing.push({
+        name: row.name,
+        beside: row.beside,
+        row: await row.start({ backendUrl: backend.ready, programs }),
+      });
     const idle = await idleMemory(standing);
     const samples = await measureRounds({ plan, standing, client, backendPid: backend.pid });
     return { samples, idle };
@@ -42,6 +46,7 @@ export async function measure(plan: Rounds): Promise<Measured> {
 
 interface Standing {
   readonly name: string;
+  readonly beside: true | undefined;
   readonly row: RunningRow;
 }
 
@@ -65,13 +70,18 @@ async function measureRounds({ plan, standing, client, backendPid }: MeasureRoun
   const samples: Sample[] = [];
   for (let round = 0; round < plan.rounds; round += 1)
     for (const load of plan.loads)
-      for (const { name, row } of rotated(standing, round)) {
+      for (const { name, row } of rotated(
+        standing.filter(({ beside }) => beside === load.beside),
+        round,
+      )) {
         const processes = [
           { name: 'backend', pid: backendPid },
           { name: 'client', pid: client.pid },
           ...row.processes,
         ];
+        row.neighbour?.work();
         const { result, use } = await measureOnce({ client, url: row.url, load, processes, plan });
+        row.neighbour?.rest();
         const [backend, own, ...rest] = use as [ProcessUse, ProcessUse, ...ProcessUse[]];
         const sample = {
           row: name,

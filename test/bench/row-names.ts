@@ -3,6 +3,8 @@ export const DIRECT = 'direct';
 export const BARE_PROXY = 'bare proxy';
 export const OUTRIGGER = 'outrigger';
 export const OUTRIGGER_TWO = 'outrigger, 2 replicas';
+export const GOOD_NEIGHBOUR = 'beside a good backend';
+export const BAD_NEIGHBOUR = 'beside a bad backend';
 
 /** The process of the mesh that runs beside every agent, and so must be small. */
 export const SIDECAR = 'sidecar';

@@ -1,11 +1,22 @@
 import { type Mesh, startMesh } from '../support/mesh.ts';
+import { freePorts } from '../support/ports.ts';
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
 import type { Programs } from './programs.ts';
-import { BARE_PROXY, DIRECT, OUTRIGGER, OUTRIGGER_TWO, SIDECAR } from './row-names.ts';
+import {
+  BAD_NEIGHBOUR,
+  BARE_PROXY,
+  DIRECT,
+  GOOD_NEIGHBOUR,
+  OUTRIGGER,
+  OUTRIGGER_TWO,
+  SIDECAR,
+} from './row-names.ts';
 
 /** A way from the client to the backend that is measured. */
 export interface Row {
   readonly name: string;
+  /** It has a neighbour: only the loads for that are measured. */
+  readonly beside?: true;
   start(to: { backendUrl: string; programs: Programs }): Promise<RunningRow>;
 }
 
@@ -13,6 +24,8 @@ export interface Row {
 export interface RunningRow extends AsyncDisposable {
   readonly url: string;
   readonly processes: readonly { readonly name: string; readonly pid: number }[];
+  /** Works while this row is measured, and rests before and after. */
+  readonly neighbour?: { work(): void; rest(): void };
 }
 
 /** All rows of a whole run. */
@@ -38,6 +51,8 @@ export const ROWS: readonly Row[] = [
   },
   outrigger(OUTRIGGER, 1),
   outrigger(OUTRIGGER_TWO, 2),
+  besides('good', GOOD_NEIGHBOUR),
+  besides('bad', BAD_NEIGHBOUR),
 ];
 
 function outrigger(name: string, replicas: number): Row {
@@ -54,6 +69,46 @@ function outrigger(name: string, replicas: number): Row {
         url: mesh.url,
         processes: processesOf(mesh),
         [Symbol.asyncDispose]: () => mesh[Symbol.asyncDispose](),
+      };
+    },
+  };
+}
+
+/** One replica with two backends: the one that is measured, and a neighbour under calls of its own. */
+function besides(kind: 'good' | 'bad', name: string): Row {
+  return {
+    name,
+    beside: true,
+    async start({ backendUrl, programs }) {
+      const [port = 0] = await freePorts(1);
+      const mesh = await startMesh({
+        store: 'embedded',
+        config: {
+          mcpServers: {
+            bench: { type: 'http', url: backendUrl },
+            neighbour: {
+              type: 'http',
+              url: `http://127.0.0.1:${port}/mcp`,
+              timeouts: { request: '500ms' },
+              breaker: { open: '200ms' },
+            },
+          },
+          virtualServers: { default: { naming: { mode: 'priority', order: ['bench', 'neighbour'] } } },
+          limits: { initializeAnswer: '500ms' },
+        },
+        anonymous: true,
+      });
+      const args = [programs.neighbour, kind, String(port), mesh.url];
+      const neighbour = await spawnReady({ args, ready: readUrlLine });
+      const toggle = () => process.kill(neighbour.pid, 'SIGUSR2');
+      return {
+        url: mesh.url,
+        processes: processesOf(mesh),
+        neighbour: { work: toggle, rest: toggle },
+        async [Symbol.asyncDispose]() {
+          await neighbour.stop();
+          await mesh[Symbol.asyncDispose]();
+        },
       };
     },
   };

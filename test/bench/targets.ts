@@ -1,5 +1,5 @@
 import type { Results } from './results.ts';
-import { BARE_PROXY, DIRECT, OUTRIGGER, SIDECAR } from './row-names.ts';
+import { BAD_NEIGHBOUR, BARE_PROXY, DIRECT, GOOD_NEIGHBOUR, OUTRIGGER, SIDECAR } from './row-names.ts';
 
 /** What the mesh has to reach, as a figure that is read from results and a bound. */
 export interface Target {
@@ -63,6 +63,17 @@ const TARGETS: readonly Target[] = [
         load: 'tools/list x64',
         toLoad: '500 B x64',
         metric: 'callsPerSecond',
+      }),
+  },
+  {
+    name: 'p99 of ten sessions beside a backend in trouble, against one that is well',
+    bound: { atMost: 1.5 },
+    figure: (results) =>
+      results.ratio({
+        row: BAD_NEIGHBOUR,
+        to: GOOD_NEIGHBOUR,
+        load: '500 B x10 in 10 sessions',
+        metric: 'p99Us',
       }),
   },
   {
