@@ -223,6 +223,20 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/unit/virtual-server-catalogue.test.ts'],
   },
   {
+    behaviour: 'the id of a backend’s request has one spelling, and can be answered once',
+    file: `${SESSION}/request-ids.ts`,
+    find: "  if (sealed.toString('base64url') !== text.slice(dot + 1)) return undefined;\n",
+    replace: '',
+    tests: ['test/unit/session-request-ids.test.ts'],
+  },
+  {
+    behaviour: 'an array’s answered requests are not answered again after a loss',
+    file: `${SESSION}/stream-replay.ts`,
+    find: '  return ids.filter((id) => !answered.has(id));',
+    replace: '  return ids;',
+    tests: ['test/unit/session-client-stream.test.ts'],
+  },
+  {
     behaviour: 'a key that stands twice is refused',
     file: 'shared/json-rpc/scan.ts',
     find: '    refusal === undefined\n      ? complaint(bytes, at, scanned)\n',

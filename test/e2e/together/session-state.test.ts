@@ -83,6 +83,8 @@ describe('What a session has set, after its replica was lost', function () {
       say('notifications/resources/updated', { uri: 'memo://a' });
       say('notifications/resources/updated', { uri: 'memo://b' });
       say('notifications/message', { level: 'info', data: 'the last' });
+      // Whose a URI is may have to be read first, right after a restore.
+      await streams[0]?.message('notifications/resources/updated');
       for (const stream of streams) await stream.message('notifications/message');
       const updates = streams.map(({ messages }) =>
         messages.flatMap(({ method, params }) =>
