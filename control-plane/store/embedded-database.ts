@@ -18,6 +18,12 @@ export interface Parts {
   readonly body: string;
 }
 
+export interface VaultRow {
+  readonly version: string;
+  readonly sealed: string;
+  readonly until: number;
+}
+
 export interface EmbeddedDatabase {
   readonly root: RootDatabase;
   /** What is read from the file is not trusted to be what was written: see `readState`. Each row's LMDB version is its revision. */
@@ -27,6 +33,8 @@ export interface EmbeddedDatabase {
   readonly events: Database<{ readonly answer: boolean; readonly data: Uint8Array }, EventPath>;
   readonly witnesses: Database<{ readonly binding: string; readonly record: SessionPath }, string>;
   readonly tables: Database<{ readonly sealed: string; readonly until: number }, string>;
+  /** As `records`: see `isVaultRow`. */
+  readonly vault: Database<unknown, string>;
   readonly changes: Database<{ readonly name: string; readonly at: number }, ChangePath>;
   readonly quarantine: Database<
     {
@@ -65,6 +73,7 @@ export async function openDatabase(folder: string): Promise<EmbeddedDatabase> {
     events: root.openDB({ name: 'events' }),
     witnesses: root.openDB({ name: 'witnesses' }),
     tables: root.openDB({ name: 'tables' }),
+    vault: root.openDB({ name: 'vault', useVersions: true }),
     changes: root.openDB({ name: 'changes' }),
     quarantine: root.openDB({ name: 'quarantine' }),
   };
@@ -85,6 +94,12 @@ export function readParts(row: unknown): Parts | QuarantineReason {
   if (typeof summary !== 'string' || typeof body !== 'string') return 'malformed';
   if (summary.length > MAX_PART_BYTES || body.length > MAX_PART_BYTES) return 'oversized';
   return { summary, body };
+}
+
+export function isVaultRow(row: unknown): row is VaultRow {
+  if (!isObject(row)) return false;
+  const { version, sealed, until } = row;
+  return typeof version === 'string' && typeof sealed === 'string' && Number.isFinite(until);
 }
 
 function isState(row: object): row is RecordState {

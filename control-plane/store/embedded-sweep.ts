@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Database, Key } from 'lmdb';
 import type { EmbeddedAccess } from './embedded-access.ts';
 import { CHANGES_KEPT_MS } from './embedded-changes.ts';
-import { readState, type SessionPath, type StreamPath } from './embedded-database.ts';
+import { isVaultRow, readState, type SessionPath, type StreamPath } from './embedded-database.ts';
 import type { EmbeddedRows } from './embedded-rows.ts';
 import { isStale } from './event-window.ts';
 import type { StoreHooks } from './hooks.ts';
@@ -42,7 +42,7 @@ export class EmbeddedSweep {
   }
 
   async #sweep(now: number): Promise<void> {
-    const { root, records, streams, tables, changes, quarantine } = this.#access.database;
+    const { root, records, streams, tables, vault, changes, quarantine } = this.#access.database;
     root.readerCheck();
     await this.#each(records, async (path, value, version) => {
       const state = readState(value);
@@ -53,6 +53,10 @@ export class EmbeddedSweep {
     });
     await this.#each(tables, async (path, { until }) => {
       if (now >= until) await tables.remove(path);
+    });
+    await this.#each(vault, async (id, row, revision) => {
+      if (!isVaultRow(row) || now >= row.until)
+        await vault.ifVersion(id, revision, () => void vault.remove(id));
     });
     await this.#each(quarantine, async (path, { until }) => {
       if (now >= until) await quarantine.remove(path);

@@ -7,6 +7,7 @@ import { EmbeddedRecords } from './embedded-records.ts';
 import { EmbeddedRows } from './embedded-rows.ts';
 import { EmbeddedSweep } from './embedded-sweep.ts';
 import { embeddedTables } from './embedded-tables.ts';
+import { EmbeddedVault } from './embedded-vault.ts';
 import type { StoreHooks } from './hooks.ts';
 import type { SessionStore } from './session-store.ts';
 import type { EmbeddedStoreSettings } from './settings.ts';
@@ -32,6 +33,7 @@ export async function openEmbeddedStore(
     events: new EmbeddedEvents({ access, rows, records }),
     listing: new EmbeddedListing(access),
     tables: embeddedTables(access),
+    vault: new EmbeddedVault({ access, changes }),
     life: lifeOf({ access, changes, sweep }),
   });
 }

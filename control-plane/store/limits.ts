@@ -1,5 +1,5 @@
 import { MeshError } from '../../shared/errors.ts';
-import type { EventAppend, NewRecord, RecordKey, RecordUpdate } from './session-store.ts';
+import type { EventAppend, NewRecord, RecordKey, RecordUpdate, VaultWrite } from './session-store.ts';
 
 /** The caps that every store keeps, and the checks on what it is asked to write. */
 
@@ -71,6 +71,12 @@ export function checkAppend(append: EventAppend): void {
 export function checkTable(id: string, sealed: string): void {
   checkToken(id);
   if (Buffer.byteLength(sealed) > MAX_TABLE_BYTES) throw tooLarge();
+}
+
+export function checkVaultWrite({ id, expected, version, sealed }: VaultWrite): void {
+  checkToken(id);
+  if (!WRITE_ID.test(version) || (expected !== null && !WRITE_ID.test(expected))) throw malformed();
+  checkPart(sealed);
 }
 
 function checkWriter(writeId: string, owner: string | undefined): void {

@@ -7,6 +7,7 @@ import {
   checkTable,
   checkToken,
   checkUpdate,
+  checkVaultWrite,
   MAX_STREAMS,
 } from './limits.ts';
 import { readCursor, writeCursor } from './page-cursor.ts';
@@ -15,6 +16,7 @@ import {
   decideCreate,
   decideTouch,
   decideUpdate,
+  decideVaultWrite,
   isExpired,
   type RecordState,
 } from './rules.ts';
@@ -32,6 +34,8 @@ import type {
   StoredEvent,
   TouchOutcome,
   UpdateOutcome,
+  VaultEntry,
+  VaultWrite,
 } from './session-store.ts';
 
 interface StoredRecord {
@@ -47,6 +51,7 @@ export class SharedMemory {
   readonly records = new Map<string, StoredRecord>();
   readonly witnesses = new Map<string, { readonly binding: string; readonly record: string }>();
   readonly tables = new Map<string, { readonly sealed: string; readonly until: number }>();
+  readonly vault = new Map<string, VaultEntry & { readonly until: number }>();
   readonly listeners = new Map<InvalidationListener, MemorySessionStore>();
 }
 
@@ -182,6 +187,32 @@ export class MemorySessionStore implements SessionStore {
     return entry !== undefined && this.#clock() < entry.until ? entry.sealed : null;
   }
 
+  async readVault(id: string): Promise<VaultEntry | null> {
+    checkToken(id);
+    await this.#schedule('readVault');
+    const entry = this.#entry(id);
+    return entry === undefined ? null : { version: entry.version, sealed: entry.sealed };
+  }
+
+  async writeVault(write: VaultWrite): Promise<boolean> {
+    checkVaultWrite(write);
+    await this.#schedule('writeVault');
+    const { id, version, sealed, ttlMs } = write;
+    const outcome = decideVaultWrite(this.#entry(id), write);
+    if (outcome !== 'write') return outcome === 'done';
+    this.#shared.vault.set(id, { version, sealed, until: this.#clock() + ttlMs });
+    this.#changed(id);
+    return true;
+  }
+
+  async clearVault(id: string, version: string): Promise<void> {
+    checkToken(id);
+    await this.#schedule('clearVault');
+    if (this.#entry(id)?.version !== version) return;
+    this.#shared.vault.delete(id);
+    this.#changed(id);
+  }
+
   async appendEvents(append: EventAppend): Promise<'ok' | 'fenced' | 'gone'> {
     checkAppend(append);
     await this.#schedule('appendEvents');
@@ -235,6 +266,11 @@ export class MemorySessionStore implements SessionStore {
   #find(key: RecordKey): StoredRecord | undefined {
     const record = this.#shared.records.get(id(key));
     return record === undefined || isExpired(record.state, this.#clock()) ? undefined : record;
+  }
+
+  #entry(id: string): VaultEntry | undefined {
+    const entry = this.#shared.vault.get(id);
+    return entry !== undefined && this.#clock() < entry.until ? entry : undefined;
   }
 
   #live(): StoredRecord[] {

@@ -45,6 +45,10 @@ export class RedisKeys {
     return `${this.#prefix}:t:${id}`;
   }
 
+  vault(id: string): string {
+    return `${this.#prefix}:v:${id}`;
+  }
+
   get generation(): string {
     return `${this.#prefix}:generation`;
   }

@@ -11,6 +11,7 @@ import { RedisListing } from './redis-listing.ts';
 import { RedisRecords } from './redis-records.ts';
 import { RedisStrings } from './redis-strings.ts';
 import { redisTables } from './redis-tables.ts';
+import { RedisVault } from './redis-vault.ts';
 import type { SessionStore } from './session-store.ts';
 import type { RedisStoreSettings } from './settings.ts';
 import { joinParts, type LifePart } from './store-parts.ts';
@@ -57,6 +58,7 @@ export async function openRedisStore(settings: RedisStoreSettings, hooks: StoreH
     events: new RedisEvents({ access, keys, records }),
     listing: new RedisListing({ access, keys, index, records }),
     tables: redisTables(strings, keys),
+    vault: new RedisVault({ access, keys, invalidations }),
     life: lifeOf(access, invalidations),
   });
   const refusal = await access.first();

@@ -6,6 +6,8 @@ import type {
   SessionStore,
   TouchOutcome,
   UpdateOutcome,
+  VaultEntry,
+  VaultWrite,
 } from './session-store.ts';
 
 /**
@@ -129,4 +131,13 @@ export function decideTouch(
 function slide(state: RecordState, now: number): RecordState {
   const idleExpiresAt = Math.min(now + state.idleTtlMs, state.header.expiresAt);
   return { ...state, touchedAt: now, header: { ...state.header, idleExpiresAt } };
+}
+
+/** What becomes of a write to the vault where `entry` is, or nothing. `done`: the same write was made before. */
+export function decideVaultWrite(
+  entry: VaultEntry | undefined,
+  { expected, version }: VaultWrite,
+): 'write' | 'done' | 'conflict' {
+  if (entry?.version === version) return 'done';
+  return (entry?.version ?? null) === expected ? 'write' : 'conflict';
 }

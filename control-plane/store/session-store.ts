@@ -126,10 +126,29 @@ export interface SessionListing {
   readonly summary: string;
 }
 
+/** What the vault keeps under one name: a login, sealed, or that something has happened once. */
+export interface VaultEntry {
+  /** The write that made it what it is. */
+  readonly version: string;
+  readonly sealed: string;
+}
+
+export interface VaultWrite {
+  /** A keyed hash: 1 to 128 characters of `A-Z a-z 0-9 _ -`. */
+  readonly id: string;
+  /** The version that the writer last saw; null where it saw none. */
+  readonly expected: string | null;
+  /** Names this write, and becomes the version: the same again is the same success. 1 to 64 characters of `A-Z a-z 0-9 _ -`. */
+  readonly version: string;
+  readonly sealed: string;
+  /** From now, on the store's clock; the entry is gone then. */
+  readonly ttlMs: number;
+}
+
 /** Why a record was set aside: judged by the store, or (`unsealable`) by whoever holds the keys. */
 export type QuarantineReason = 'malformed' | 'wrong_type' | 'oversized' | 'future_schema' | 'unsealable';
 
-/** A record changed elsewhere (or null: everything may have). A hint: correctness rests on the lease and the epoch. */
+/** A record or an entry of the vault, by its name, changed elsewhere (or null: everything may have). A hint: correctness rests on the lease, the epoch and the version. */
 export type InvalidationListener = (name: string | null) => void;
 
 /**
@@ -162,6 +181,11 @@ export interface SessionStore {
   /** Sealed routing tables, one per content. */
   putTable(id: string, sealed: string, ttlMs: number): Promise<void>;
   getTable(id: string): Promise<string | null>;
+  readVault(id: string): Promise<VaultEntry | null>;
+  /** Compare-and-swap. False, and nothing is written, where the entry is not the expected one. */
+  writeVault(write: VaultWrite): Promise<boolean>;
+  /** Deletes the entry, if it is still this one. */
+  clearVault(id: string, version: string): Promise<void>;
   /** Refused with `fenced` under a stale epoch. Caps: 256 events or 1 MiB a stream beside its answer, 5 minutes. */
   appendEvents(append: EventAppend): Promise<'ok' | 'fenced' | 'gone'>;
   readEvents(read: EventRead): Promise<EventPage>;

@@ -1,4 +1,12 @@
-import { checkAppend, checkKey, checkNewRecord, checkTable, checkToken, checkUpdate } from './limits.ts';
+import {
+  checkAppend,
+  checkKey,
+  checkNewRecord,
+  checkTable,
+  checkToken,
+  checkUpdate,
+  checkVaultWrite,
+} from './limits.ts';
 import type { SessionStore } from './session-store.ts';
 
 /** A session store as parts with one subject each. They are given only what has passed the checks. */
@@ -7,6 +15,7 @@ export interface StoreParts {
   readonly events: EventPart;
   readonly listing: ListingPart;
   readonly tables: TablePart;
+  readonly vault: VaultPart;
   readonly life: LifePart;
 }
 
@@ -17,10 +26,11 @@ export type RecordPart = Pick<
 export type EventPart = Pick<SessionStore, 'appendEvents' | 'readEvents'>;
 export type ListingPart = Pick<SessionStore, 'listPrincipal' | 'list'>;
 export type TablePart = Pick<SessionStore, 'putTable' | 'getTable'>;
+export type VaultPart = Pick<SessionStore, 'readVault' | 'writeVault' | 'clearVault'>;
 export type LifePart = Pick<SessionStore, 'watch' | 'now' | 'ready' | 'stop'>;
 
 /** The store that these parts make. What is malformed or too large is refused before any of them sees it. */
-export function joinParts({ records, events, listing, tables, life }: StoreParts): SessionStore {
+export function joinParts({ records, events, listing, tables, vault, life }: StoreParts): SessionStore {
   return {
     create: async (record) => {
       checkNewRecord(record);
@@ -62,6 +72,18 @@ export function joinParts({ records, events, listing, tables, life }: StoreParts
     getTable: async (id) => {
       checkToken(id);
       return tables.getTable(id);
+    },
+    readVault: async (id) => {
+      checkToken(id);
+      return vault.readVault(id);
+    },
+    writeVault: async (write) => {
+      checkVaultWrite(write);
+      return vault.writeVault(write);
+    },
+    clearVault: async (id, version) => {
+      checkToken(id);
+      return vault.clearVault(id, version);
     },
     appendEvents: async (append) => {
       checkAppend(append);

@@ -5,6 +5,7 @@ import type {
   RecordKey,
   SessionStore,
   StoredEvent,
+  VaultWrite,
 } from '../../control-plane/store/session-store.ts';
 import { verifies } from '../requirements.ts';
 import {
@@ -486,6 +487,98 @@ export function tellSessionStore(kind: StoreKind): void {
         const foreign = { principal: freshPrincipal(), name: key.name };
         const page = await two.readEvents({ key: foreign, stream: 'a', after: 0 });
         expect(page).to.deep.equal({ events: [], dropped: 0, last: 0 });
+      });
+    });
+
+    describe('the vault', () => {
+      const name = () => `v${freshKey().name}`;
+      const write = (change: Partial<VaultWrite> & { readonly id: string }): VaultWrite => ({
+        expected: null,
+        version: freshWriteId(),
+        sealed: 'sealed login',
+        ttlMs: 60_000,
+        ...change,
+      });
+
+      it(
+        verifies('BACK-6')('an entry is made once, read by all, and replaced by whoever saw the last'),
+        async () => {
+          const id = name();
+          expect(await one.readVault(id)).to.equal(null);
+          expect(await one.writeVault(write({ id, version: 'first' }))).to.equal(true);
+          expect(await two.writeVault(write({ id, version: 'rival' }))).to.equal(false);
+          expect(await two.readVault(id)).to.deep.equal({ version: 'first', sealed: 'sealed login' });
+          const next = write({ id, expected: 'first', version: 'second', sealed: 'another' });
+          expect(await two.writeVault(next)).to.equal(true);
+          expect(await one.writeVault(write({ id, expected: 'first' }))).to.equal(false);
+          expect(await one.readVault(id)).to.deep.equal({ version: 'second', sealed: 'another' });
+        },
+      );
+
+      it('of many who replace one entry at once, one does', async () => {
+        const id = name();
+        await one.writeVault(write({ id, version: 'first' }));
+        const outcomes = await Promise.all(
+          range(1, 10).map((n) => (n % 2 ? one : two).writeVault(write({ id, expected: 'first' }))),
+        );
+        expect(outcomes.filter((written) => written)).to.have.length(1);
+      });
+
+      it('a write whose answer was lost is the same success again', async () => {
+        const id = name();
+        const first = write({ id });
+        expect(await one.writeVault(first)).to.equal(true);
+        expect(await two.writeVault(first)).to.equal(true);
+        const next = write({ id, expected: first.version });
+        expect(await one.writeVault(next)).to.equal(true);
+        expect(await one.writeVault(next)).to.equal(true);
+        expect(await one.writeVault(first)).to.equal(false);
+      });
+
+      it('what is cleared stays away from writers that saw it, and only its own version is cleared', async () => {
+        const id = name();
+        await one.writeVault(write({ id, version: 'first' }));
+        await two.clearVault(id, 'other');
+        expect(await one.readVault(id)).not.to.equal(null);
+        await two.clearVault(id, 'first');
+        await two.clearVault(id, 'first');
+        expect(await one.readVault(id)).to.equal(null);
+        expect(await one.writeVault(write({ id, expected: 'first' }))).to.equal(false);
+        expect(await one.writeVault(write({ id }))).to.equal(true);
+      });
+
+      it('an entry ends by itself', async () => {
+        const id = name();
+        await one.writeVault(write({ id, version: 'first', ttlMs: 300 }));
+        expect(await two.readVault(id)).not.to.equal(null);
+        await fixture.pass(400);
+        expect(await two.readVault(id)).to.equal(null);
+        expect(await two.writeVault(write({ id }))).to.equal(true);
+      });
+
+      it('a replica hears of changes by others', async () => {
+        const heard: (string | null)[] = [];
+        const stop = two.watch((changed) => heard.push(changed));
+        await eventually(
+          () => heard.length > 0 || ['memory', 'embedded'].includes(kind),
+          'the watcher hears',
+        );
+        const id = name();
+        await one.writeVault(write({ id, version: 'first' }));
+        await eventually(() => heard.includes(id), 'the watcher hears of a write');
+        heard.length = 0;
+        await one.clearVault(id, 'first');
+        await eventually(() => heard.includes(id), 'the watcher hears of its end');
+        stop();
+      });
+
+      it('nothing malformed or too large is kept', async () => {
+        const id = name();
+        expect(await refusal(one.writeVault(write({ id, sealed: 'x'.repeat(65 * 1024) })))).to.equal(
+          'message_too_large',
+        );
+        expect(await refusal(one.writeVault(write({ id: 'a b' })))).to.equal('internal');
+        expect(await refusal(one.readVault('a:b'))).to.equal('internal');
       });
     });
 
