@@ -31,11 +31,11 @@ export interface LinkOptions extends ReachableBackend {
   /** It was made afresh already, and the client was not told yet. */
   readonly stateLost: boolean;
   /** Replays what the session had set at the backend (level, subscriptions), under the credential that opened it. Never rejects. */
-  readonly prepare: (session: BackendSession, credential: Credential) => Promise<void>;
-  readonly onOpened: (link: BackendLink) => void;
-  readonly onMessage: (link: BackendLink, message: Message) => void;
+  prepare(session: BackendSession, credential: Credential): Promise<void>;
+  onOpened(link: BackendLink): void;
+  onMessage(link: BackendLink, message: Message): void;
   /** What the record keeps of the link is another: its session is lost, or the client was told of one. */
-  readonly onChanged: () => void;
+  onChanged(): void;
 }
 
 /** Far more requests than one owner of a session can have open together. */
@@ -300,7 +300,7 @@ export class BackendLink {
   }
 
   async #open({ caller, credential, signal, endsAt }: Handshake): Promise<BackendSession> {
-    const { backend, clock, initializeParams, prepare } = this.#options;
+    const { backend, clock, initializeParams } = this.#options;
     const now = clock.now();
     const life = caller.kind === 'identified' ? caller.expiresAt - now : Number.POSITIVE_INFINITY;
     const lifeMs = Math.min(life, this.expiryOf(credential) - now);
@@ -315,7 +315,7 @@ export class BackendLink {
       if (timeoutMs === life && isTimeout(thrown)) throw expired(thrown);
       throw thrown;
     }
-    await prepare(opened, credential);
+    await this.#options.prepare(opened, credential);
     return opened;
   }
 

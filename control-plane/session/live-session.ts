@@ -15,6 +15,7 @@ import {
 import { BackendLink, type LinkEnd, REQUEST_IDS_PER_OWNER, type ReachableBackend } from './backend-link.ts';
 import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
+import { type LinkOwner, SessionLinkOptions } from './link-options.ts';
 import type { RecordCrypto, SessionPurpose } from './record-crypto.ts';
 import type { SessionId } from './session-id.ts';
 import { type Arrangement, type LinkPlan, SessionLinks } from './session-links.ts';
@@ -116,7 +117,7 @@ export class LiveSession {
   #dirty = false;
   #streamCount = 0;
   /** The client's parameters as backends get them. */
-  #params: Uint8Array | undefined;
+  #owner: LinkOwner | undefined;
 
   constructor(env: SessionEnvironment, options: LiveSessionOptions) {
     this.#env = env;
@@ -456,35 +457,35 @@ export class LiveSession {
   }
 
   #link({ reachable, hint, before }: LinkPlan): BackendLink {
-    const { handlers, clock, initializeTimeoutMs, cutParams } = this.#env;
     const { name } = reachable.backend;
-    // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
-    this.#params ??= new Uint8Array(cutParams(this.#body.initializeParams));
-    return new BackendLink({
-      backend: reachable.backend,
-      place: reachable.place,
-      get strategy() {
-        return reachable.strategy;
-      },
+    this.#owner ??= this.#ownLinks();
+    return new BackendLink(
+      new SessionLinkOptions(this.#owner, reachable, {
+        requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
+        hint,
+        had: before?.had ?? this.#body.opened.includes(name),
+        stateLost: before?.stateLost ?? this.#body.restarted?.includes(name) ?? false,
+      }),
+    );
+  }
+
+  #ownLinks(): LinkOwner {
+    const { handlers, clock, initializeTimeoutMs, cutParams } = this.#env;
+    return {
       clock,
-      get initializeTimeoutMs() {
-        return initializeTimeoutMs(name);
-      },
-      initializeParams: this.#params,
-      requestIdBase: this.#header.epoch * REQUEST_IDS_PER_OWNER,
-      hint,
-      had: before?.had ?? this.#body.opened.includes(name),
-      stateLost: before?.stateLost ?? this.#body.restarted?.includes(name) ?? false,
-      prepare: (backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
-      onOpened: (opened) => {
+      initializeTimeoutMs,
+      // Memory of its own: a slice of a shared buffer would keep its neighbours' memory for the session's life.
+      initializeParams: new Uint8Array(cutParams(this.#body.initializeParams)),
+      prepare: (name, backend, credential) => handlers.prepareBackend(this, { backend, name, credential }),
+      opened: (link) => {
         // It opened for calls that it still owed.
-        if (this.links.get(name) !== opened) return;
+        if (this.links.get(link.name) !== link) return;
         this.save();
-        handlers.backendOpened(this, opened);
+        handlers.backendOpened(this, link);
       },
-      onMessage: (from, message) => handlers.backendMessage(this, from, message),
-      onChanged: () => this.save(),
-    });
+      message: (link, message) => handlers.backendMessage(this, link, message),
+      changed: () => this.save(),
+    };
   }
 }
 
