@@ -1,12 +1,13 @@
 import { systemClock } from '../shared/clock.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
-import type { Program } from '../shared/lifecycle.ts';
+import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { admissionRules } from './admission-rules.ts';
 import { createBoundedFetch } from './backend/bounded-fetch.ts';
 import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
+import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
@@ -18,7 +19,14 @@ import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
 import { LiveSettings } from './live-settings.ts';
-import { observeIssues, observePolicyErrors, observeRefusals, observeSessions } from './observe.ts';
+import {
+  observeIssues,
+  observePolicyErrors,
+  observeRefusals,
+  observeSessions,
+  type Watching,
+} from './observe.ts';
+import { AuditLog } from './ops/audit-log.ts';
 import { ConfigReload } from './ops/config-reload.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
@@ -27,10 +35,13 @@ import { ReachableBackends } from './reachable-backends.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { WelcomeFacts } from './rpc/mesh-service.ts';
 import { Admission } from './session/admission.ts';
+import { type Audit, NO_AUDIT } from './session/audit.ts';
+import type { CallLimits } from './session/call-limits.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
 import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
+import { openCallLimits, type StoredCallLimits } from './store/call-limits.ts';
 import { openStore } from './store/open.ts';
 import type { SessionStore } from './store/session-store.ts';
 import { replaySafeNames } from './virtual-server/naming.ts';
@@ -41,7 +52,6 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const settings = source.load(files);
   const live = new LiveSettings(settings);
   let reload: ConfigReload | undefined;
-  program.onReload(() => reload?.reload());
   const log = createLogger({
     ...settings.log,
     fields: { program: 'control-plane', replica: settings.replica },
@@ -52,6 +62,12 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const ops = await startOpsServer({ ...settings.listen.ops, health, registry: metrics.registry });
   program.defer('health and metrics', () => ops.close());
 
+  const auditLog = openAudit(settings, { log, metrics, program });
+  const audit = auditLog ?? NO_AUDIT;
+  program.onReload(() => {
+    auditLog?.reopen();
+    reload?.reload();
+  });
   const store = await openStore(settings.store, {
     log,
     onAlarm: ({ kind, detail }) => {
@@ -77,19 +93,22 @@ export async function startControlPlane(source: SettingsSource, program: Program
   program.defer('credential providers', () => providers.stop());
   const backends = new ReachableBackends(settings.backends, {
     registry,
-    strategyFor: (backend) => strategyFor(backend, { log, metrics, fetch: providers.fetch }),
+    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch: providers.fetch }),
     onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
   });
   const keys = loadKeys(settings.keys, settings.stateFolder);
   const onPolicyError = observePolicyErrors(metrics, log);
   const admission = new Admission({
     rules: admissionRules(settings, onPolicyError),
-    onRefused: observeRefusals(metrics, log),
+    onRefused: observeRefusals({ metrics, log, audit }),
   });
+  const callLimits = openLimits(settings, { keys, metrics, program });
   const sessions: SessionPlane = sessionPlane({
     live,
     log,
     metrics,
+    audit,
+    callLimits,
     store,
     backends,
     keys,
@@ -127,6 +146,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     verifier,
     admission,
     onPolicyError,
+    callLimits,
     sessions,
     mesh,
   });
@@ -140,6 +160,42 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
 }
 
+function openAudit(
+  { audit, replica }: Settings,
+  { log, metrics, program }: { log: Logger; metrics: Metrics; program: Program },
+): AuditLog | undefined {
+  if (audit === undefined) return undefined;
+  const opened = new AuditLog({
+    ...audit,
+    replica,
+    clock: systemClock,
+    log,
+    onLost(count) {
+      metrics.auditLost.inc(count);
+      if (audit.onLoss !== 'stop' || program.stopping.aborted) return;
+      log.error('an audit event could not be kept, and none may be lost: this replica ends', { count });
+      process.exitCode = EXIT_FAULT;
+      void program.stop('an audit event could not be kept');
+    },
+  });
+  program.defer('audit log', () => opened.stop());
+  return opened;
+}
+
+function openLimits(
+  settings: Settings,
+  { keys, metrics, program }: { keys: Keys; metrics: Metrics; program: Program },
+): StoredCallLimits {
+  const limits = openCallLimits({
+    ...callLimitRules(settings),
+    store: settings.store,
+    key: keys.index.current,
+    onError: () => metrics.limitErrors.inc(),
+  });
+  program.defer('limits of calls', () => limits.stop());
+  return limits;
+}
+
 /** Beyond the drain: what closing takes. */
 const SHUTDOWN_MARGIN_MS = 5_000;
 
@@ -147,18 +203,16 @@ function hostPart(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-interface StrategyParts {
-  readonly log: Logger;
-  readonly metrics: Metrics;
+interface StrategyParts extends Watching {
   readonly fetch: ProviderFetch;
 }
 
 function strategyFor(
   { name, credential }: BackendSettings,
-  { log, metrics, fetch }: StrategyParts,
+  { log, metrics, audit, fetch }: StrategyParts,
 ): CredentialStrategy {
   const { strategy } = credential;
-  const onIssue = observeIssues({ metrics, log }, { backend: name, strategy });
+  const onIssue = observeIssues({ metrics, log, audit }, { backend: name, strategy });
   if (strategy === 'passthrough') {
     const text =
       'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
@@ -171,6 +225,8 @@ interface SessionParts {
   readonly live: LiveSettings;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly audit: Audit;
+  readonly callLimits: CallLimits;
   readonly store: SessionStore;
   readonly backends: ReachableBackends;
   readonly keys: Keys;
@@ -180,7 +236,7 @@ interface SessionParts {
 }
 
 function sessionPlane(parts: SessionParts): SessionPlane {
-  const { live, log, metrics, store, backends, keys, admission, watcher, ended } = parts;
+  const { live, log, metrics, audit, store, backends, keys, admission, watcher, ended } = parts;
   return createSessionPlane({
     replica: live.current.replica,
     build: VERSION,
@@ -193,7 +249,8 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     admission,
     limits: live.part(({ limits, identity }) => ({ ...limits, tokenGraceMs: identity.tokenGraceMs })),
     grantableScopes: () => grantableScopes(live.current),
-    observer: observeSessions(metrics, log),
+    callLimits: parts.callLimits,
+    observer: observeSessions({ metrics, log, audit }),
     onSessionEnded: ended,
     watcher,
     onFault: (error) => log.error('a request failed', { reason: error.reason, error }),

@@ -4,6 +4,8 @@ import { count, flag, list, oneOf, section, table, text } from '../shared/config
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
 import { Admission, requiredScopes } from './config-admission-schema.ts';
 import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
+import { AuditSection } from './config-audit.ts';
+import { CallLimitsSection } from './config-call-limits.ts';
 import { Credential } from './config-credential-schema.ts';
 
 /**
@@ -323,6 +325,8 @@ export const ConfigFile = section({
   mcpServers: named(BackendEntry),
   virtualServers: v.optional(named(VirtualServer), {}),
   limits: v.optional(Limits, {}),
+  callLimits: v.optional(CallLimitsSection, {}),
+  audit: v.optional(AuditSection),
   up: v.optional(Up, {}),
 });
 

@@ -8,7 +8,9 @@ import type { Environment } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
 import { resolveAdmission } from './config-admission.ts';
+import { resolveAudit } from './config-audit.ts';
 import { childEnvironment, resolveBackends } from './config-backends.ts';
+import { resolveCallLimits } from './config-call-limits.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
 import { ConfigFile } from './config-schema.ts';
@@ -105,6 +107,8 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     backends: resolveBackends(file, context),
     virtualServers: resolveVirtualServers(file, context),
     limits: resolveLimits(file, context),
+    callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
+    audit: resolveAudit(file.audit, context),
   };
   if (!isLoopbackHost(settings.listen.grpc.host)) {
     context.problem(['listen', 'grpc'], "the mesh stream carries callers' tokens: only a loopback address");

@@ -19,6 +19,7 @@ const FIXED: Readonly<Record<string, (settings: Settings) => unknown>> = {
   'log.format': ({ log }) => log.format,
   store: ({ store }) => store,
   keys: ({ keys }) => keys,
+  audit: ({ audit }) => audit,
   ...Object.fromEntries(
     Object.entries(FIXED_LIMITS).map(([name, key]) => [
       `limits.${name}`,
@@ -36,7 +37,7 @@ export interface Kept {
 
 /** What of new settings a running replica can take on: not its addresses, its store, its keys. */
 export function keepFixed(next: Settings, present: Settings): Kept {
-  const { replica, stateFolder, listen, store, keys, log, limits } = present;
+  const { replica, stateFolder, listen, store, keys, audit, log, limits } = present;
   const fixedLimits = Object.fromEntries(Object.values(FIXED_LIMITS).map((key) => [key, limits[key]]));
   return {
     waiting: Object.entries(FIXED).flatMap(([name, read]) =>
@@ -53,6 +54,7 @@ export function keepFixed(next: Settings, present: Settings): Kept {
       listen,
       store,
       keys,
+      audit,
       log: { ...next.log, format: log.format },
       limits: { ...next.limits, ...fixedLimits },
     },

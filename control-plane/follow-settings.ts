@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Program } from '../shared/lifecycle.ts';
 import type { RootLogger } from '../shared/log.ts';
 import { admissionRules } from './admission-rules.ts';
+import { callLimitRules } from './call-limit-rules.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
 import type { LiveVerifier } from './identity/live-verifier.ts';
 import type { LiveSettings } from './live-settings.ts';
@@ -11,6 +12,7 @@ import type { Admission } from './session/admission.ts';
 import type { LiveSession } from './session/live-session.ts';
 import type { SessionPlane } from './session/session-plane.ts';
 import type { Settings } from './settings.ts';
+import type { StoredCallLimits } from './store/call-limits.ts';
 
 export interface FollowOptions {
   readonly live: LiveSettings;
@@ -22,6 +24,7 @@ export interface FollowOptions {
   readonly verifier: LiveVerifier;
   readonly admission: Admission;
   readonly onPolicyError: (error: PolicyError) => void;
+  readonly callLimits: StoredCallLimits;
   readonly sessions: SessionPlane;
   readonly mesh: MeshServer;
 }
@@ -31,19 +34,32 @@ export interface FollowOptions {
  * themselves, then the sidecars: all in one turn, so that no request sees half of it.
  */
 export function followSettings(options: FollowOptions): void {
-  const { live, program, log, graceMs, backends, verifier, admission, onPolicyError, sessions, mesh } =
-    options;
+  const {
+    live,
+    program,
+    log,
+    graceMs,
+    backends,
+    verifier,
+    admission,
+    onPolicyError,
+    callLimits,
+    sessions,
+    mesh,
+  } = options;
   live.onChange((next, before) => {
     const reach = backends.prepare(next.backends);
     const others = !isDeepStrictEqual(next.identity, before.identity);
     const judge = others ? verifier.prepare(next.identity) : undefined;
     const admits = others || !isDeepStrictEqual(next.admission, before.admission);
     const rules = admits ? admissionRules(next, onPolicyError) : undefined;
+    const limits = isDeepStrictEqual(next.callLimits, before.callLimits) ? undefined : callLimitRules(next);
     return () => {
       log.setLevel(next.log.level);
       program.configure({ log, graceMs: next.limits.drainMs + graceMs });
       judge?.();
       if (rules !== undefined) admission.replace(rules);
+      if (limits !== undefined) callLimits.replace(limits);
       const count = sessions.reconfigure({ credentials: reach(), shown: shownOtherwise(next, before) });
       mesh.renew();
       if (count > 0) log.info('live sessions follow the configuration', { event: 'config_followed', count });

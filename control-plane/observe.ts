@@ -3,23 +3,34 @@ import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
 import type { Metrics } from './ops/metrics.ts';
 import type { Refusal } from './session/admission.ts';
+import type { Audit } from './session/audit.ts';
 import type { SessionObserver } from './session/session-observer.ts';
+
+export interface Watching {
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly audit: Audit;
+}
 
 /** What the strategy of one backend tells of the provider it asks. */
 export function observeIssues(
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  { metrics, log, audit }: Watching,
   of: { readonly backend: string; readonly strategy: string },
 ): StrategyEnvironment['onIssue'] {
-  return (outcome, durationMs, cause) => {
+  return ({ outcome, durationMs, caller, cause }) => {
     metrics.credentialIssues.observe({ ...of, outcome }, durationMs / 1_000);
+    audit.record({ action: 'credential.obtain', outcome: ISSUES[outcome], caller, ...of });
     if (outcome === 'ok') log.debug('a credential was issued', { ...of, durationMs });
     else log.warn('no credential was issued', { ...of, reason: outcome, durationMs, error: cause });
   };
 }
 
-/** What sessions tell, as metrics and log lines for the people who run the mesh. */
-export function observeSessions(metrics: Metrics, log: Logger): SessionObserver {
+const ISSUES = { ok: 'allowed', refused: 'denied', unavailable: 'failed' } as const;
+
+/** What sessions tell, as metrics, log lines and audit events for the people who run the mesh. */
+export function observeSessions({ metrics, log, audit }: Watching): SessionObserver {
   return {
+    decided: (event) => audit.record(event),
     created(session) {
       log.info('session created', { session });
     },
@@ -55,9 +66,11 @@ export function observeSessions(metrics: Metrics, log: Logger): SessionObserver 
 }
 
 /** What callers were not admitted to: counted, and for whoever looks closer logged. */
-export function observeRefusals(metrics: Metrics, log: Logger): (refusal: Refusal) => void {
-  return ({ action, item: { backend, kind }, why }) => {
+export function observeRefusals({ metrics, log, audit }: Watching): (refusal: Refusal) => void {
+  return ({ caller, action, item: { backend, kind, name, visible }, why }) => {
     metrics.admissionRefusals.inc({ backend, reason: why });
+    const about = { backend, kind, item: name, visible, method: action, reason: why };
+    audit.record({ action: 'call', outcome: 'denied', caller, ...about });
     log.debug('a caller was not admitted', { backend, method: action, kind, reason: why });
   };
 }

@@ -1,4 +1,6 @@
 import type { LogFormat, LogLevel } from '../shared/log.ts';
+import type { AuditSettings } from './config-audit.ts';
+import type { CallLimitSettings } from './config-call-limits.ts';
 import type { CredentialSettings } from './credential-settings.ts';
 import type { Keys } from './keys.ts';
 import type { StoreSettings } from './store/settings.ts';
@@ -28,6 +30,10 @@ export interface Settings {
   /** At least one; the first is served to a sidecar that names `default` when none has that name. */
   readonly virtualServers: readonly VirtualServerSettings[];
   readonly limits: LimitSettings;
+  /** How often calls may be made, and how many at once. */
+  readonly callLimits: CallLimitSettings;
+  /** Where decisions are written down; undefined: nowhere. */
+  readonly audit: AuditSettings | undefined;
 }
 
 export interface Address {

@@ -12,7 +12,7 @@ import { createLogger, type Logger } from './log.ts';
 /** `sysexits`: bad usage or configuration; a fault of our own. */
 export const EXIT_USAGE = 64;
 const EXIT_FAILURE = 1;
-const EXIT_FAULT = 70;
+export const EXIT_FAULT = 70;
 /** As a shell names the end by a signal. */
 const EXIT_SIGNALLED = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 

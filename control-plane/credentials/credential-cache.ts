@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
+import type { CallerIdentity } from '../identity/caller.ts';
 import { unavailable } from './refusals.ts';
 import type { Credential } from './strategy.ts';
 
@@ -16,6 +17,8 @@ export interface Wish {
   readonly key: string;
   /** What it is obtained with. Another proof under the same key may succeed where this one is refused. */
   readonly proof: string;
+  /** For whom; undefined where it is the mesh's own. */
+  readonly caller?: CallerIdentity;
   /** The one who wishes waits no longer; others may. */
   readonly signal: AbortSignal;
   /** Bounded in time by itself. Rejects with `credential_unavailable`, or with a refusal. */
@@ -24,13 +27,22 @@ export interface Wish {
 
 export type IssueOutcome = 'ok' | 'refused' | 'unavailable';
 
+/** What came of asking a provider once. */
+export interface Issue {
+  readonly outcome: IssueOutcome;
+  readonly durationMs: number;
+  readonly caller: CallerIdentity | undefined;
+  /** Fit for a log. */
+  readonly cause?: unknown;
+}
+
 export interface CredentialCacheOptions {
   readonly backend: string;
   readonly clock: Clock;
   /** The most that are kept. */
   readonly capacity?: number;
   /** Told once for each time that a provider was asked. */
-  readonly onIssue: (outcome: IssueOutcome, durationMs: number, cause: unknown) => void;
+  readonly onIssue: (issue: Issue) => void;
 }
 
 interface Entry extends Issued {
@@ -132,18 +144,18 @@ export class CredentialCache {
     return flight;
   }
 
-  async #issue({ key, proof, issue }: Wish): Promise<Credential> {
+  async #issue({ key, proof, caller, issue }: Wish): Promise<Credential> {
     const { clock, onIssue } = this.#options;
     const startedAt = clock.now();
     if (startedAt < this.#outageUntil) throw this.#outage(startedAt);
     try {
       const issued = await issue();
       this.#keep(key, issued);
-      onIssue('ok', clock.now() - startedAt, undefined);
+      onIssue({ outcome: 'ok', durationMs: clock.now() - startedAt, caller });
       return issued.credential;
     } catch (thrown) {
       const error = MeshError.from(thrown);
-      this.#failed({ key, proof, error, startedAt });
+      this.#failed({ key, proof, caller, error, startedAt });
       throw error;
     }
   }
@@ -160,12 +172,13 @@ export class CredentialCache {
     trim(this.#entries, this.#capacity);
   }
 
-  #failed({ key, proof, error, startedAt }: Pick<Wish, 'key' | 'proof'> & Failure): void {
+  #failed({ key, proof, caller, error, startedAt }: Failure): void {
     const { clock, onIssue } = this.#options;
     const now = clock.now();
+    const said = { durationMs: now - startedAt, caller, cause: error.cause ?? error };
     if (isUnavailable(error)) {
       // Those that failed together are one failure.
-      if (now < this.#outageUntil) return onIssue('unavailable', now - startedAt, error.cause ?? error);
+      if (now < this.#outageUntil) return onIssue({ outcome: 'unavailable', ...said });
       const pause = Math.min(FIRST_OUTAGE_MS * 2 ** this.#failures, LONGEST_OUTAGE_MS);
       this.#failures += 1;
       this.#outageUntil = now + pause * (0.5 + Math.random() / 2);
@@ -178,7 +191,7 @@ export class CredentialCache {
       });
       trim(this.#refusals, this.#capacity);
     }
-    onIssue(isUnavailable(error) ? 'unavailable' : 'refused', now - startedAt, error.cause ?? error);
+    onIssue({ outcome: isUnavailable(error) ? 'unavailable' : 'refused', ...said });
   }
 
   #outage(now: number): MeshError {
@@ -190,7 +203,8 @@ export class CredentialCache {
   }
 }
 
-interface Failure {
+interface Failure extends Pick<Wish, 'key' | 'proof'> {
+  readonly caller: CallerIdentity | undefined;
   readonly error: MeshError;
   readonly startedAt: number;
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { CallerIdentity } from '../identity/caller.ts';
-import { CredentialCache, type Issued, type IssueOutcome } from './credential-cache.ts';
+import { CredentialCache, type Issue, type Issued } from './credential-cache.ts';
 import type { ProviderFetch } from './oauth-provider.ts';
 import { identified } from './refusals.ts';
 import type { CredentialStrategy } from './strategy.ts';
@@ -10,8 +10,8 @@ export interface StrategyEnvironment {
   readonly backend: string;
   readonly clock: Clock;
   readonly fetch: ProviderFetch;
-  /** Told once for each time that the provider was asked; `cause` is fit for a log. */
-  readonly onIssue: (outcome: IssueOutcome, durationMs: number, cause: unknown) => void;
+  /** Told once for each time that the provider was asked. */
+  readonly onIssue: (issue: Issue) => void;
 }
 
 /**
@@ -31,7 +31,7 @@ export function callersOwn(
       const identity = identified(caller, backend);
       const { contextDigest, bindingKey, token: proof } = identity;
       const key = `${contextDigest} ${bindingKey}`;
-      return cache.obtain({ key, proof, signal, issue: () => issue(identity) });
+      return cache.obtain({ key, proof, caller: identity, signal, issue: () => issue(identity) });
     },
     expiresAt: (credential) => cache.expiresAt(credential),
     refused: (credential) => cache.refused(credential),

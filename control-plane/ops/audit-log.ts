@@ -1,5 +1,8 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { Clock } from '../../shared/clock.ts';
+import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import { isObject, peekFields } from '../../shared/json-rpc/object.ts';
+import { fields } from '../../shared/json-rpc/walker.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Audit, AuditEvent } from '../session/audit.ts';
@@ -43,10 +46,6 @@ export class AuditLog implements Audit {
     this.#open();
   }
 
-  get wantsArguments(): boolean {
-    return this.#options.withArguments;
-  }
-
   record(event: AuditEvent): void {
     const line = this.#line(event);
     if (this.#waiting + line.length > this.#options.bufferBytes || this.#stopped) {
@@ -79,15 +78,16 @@ export class AuditLog implements Audit {
   }
 
   #line(event: AuditEvent): string {
-    const { caller, arguments: args, traceparent, ...rest } = event;
-    const kept = args !== undefined && this.#options.withArguments && args.length <= ARGUMENTS_BYTES;
+    const { caller, message, traceparent, ...rest } = event;
+    const args = this.#options.withArguments && message !== undefined ? argumentsOf(message) : undefined;
+    const kept = args !== undefined && args.length <= ARGUMENTS_BYTES;
     const said = {
       time: new Date(this.#options.clock.now()).toISOString(),
       replica: this.#options.replica,
       ...rest,
       ...(caller === undefined ? {} : { principal: principal(caller) }),
       ...(traceparent === undefined || traceparent === '' ? {} : { traceId: traceparent.split('-')[1] }),
-      ...(args !== undefined && !kept && this.#options.withArguments ? { argumentsBytes: args.length } : {}),
+      ...(args !== undefined && !kept ? { argumentsBytes: args.length } : {}),
     };
     const text = JSON.stringify(said);
     return kept ? `${text.slice(0, -1)},"arguments":${oneLine(args)}}\n` : `${text}\n`;
@@ -155,6 +155,14 @@ function principal(caller: Caller): object {
     ...(binding.tenant === '' ? {} : { tenant: binding.tenant }),
     ...(actorChain.length === 0 ? {} : { actors: actorChain }),
   };
+}
+
+const ARGUMENTS = fields(['arguments']);
+
+function argumentsOf({ bytes, scanned: { params } }: Message): Buffer | undefined {
+  if (params === undefined || !isObject(bytes, params)) return undefined;
+  const [span] = peekFields(bytes, params, ARGUMENTS);
+  return span === undefined ? undefined : slice(bytes, span);
 }
 
 /** JSON is one value on any number of lines; line breaks stand between tokens only. */

@@ -42,6 +42,10 @@ export interface Metrics {
   readonly policyErrors: Counter;
   /** Requests whose version header is another than their session negotiated. */
   readonly otherVersions: Counter;
+  /** Audit events that could not be kept. */
+  readonly auditLost: Counter;
+  /** Calls whose limits could not be counted, because the store could not be reached. */
+  readonly limitErrors: Counter;
 }
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -145,6 +149,16 @@ export function createMetrics(): Metrics {
     otherVersions: new Counter({
       name: 'outrigger_protocol_version_mismatches_total',
       help: 'Requests that named another protocol version than their session negotiated.',
+      registers,
+    }),
+    auditLost: new Counter({
+      name: 'outrigger_audit_lost_total',
+      help: 'Audit events that could not be kept.',
+      registers,
+    }),
+    limitErrors: new Counter({
+      name: 'outrigger_call_limit_errors_total',
+      help: 'Calls whose limits could not be counted, because the store could not be reached.',
       registers,
     }),
   };

@@ -1,3 +1,4 @@
+import type { Message } from '../../shared/json-rpc/message.ts';
 import type { Caller } from '../identity/caller.ts';
 
 /** Decisions that somebody may be asked about later. */
@@ -12,7 +13,7 @@ export type AuditAction =
   | 'tool.change'
   | 'configuration.change';
 
-/** One decision, before it takes effect. Only `arguments` is a client's content, and only where configuration asks for it. */
+/** One decision, before it takes effect. */
 export interface AuditEvent {
   readonly action: AuditAction;
   /** `failed`: neither could be had, for a reason that is no decision. */
@@ -37,16 +38,14 @@ export interface AuditEvent {
   readonly scopes?: readonly string[] | undefined;
   /** W3C Trace Context, of the request that asked. */
   readonly traceparent?: string | undefined;
-  /** Raw JSON. */
-  readonly arguments?: Uint8Array | undefined;
+  /** The request that asked: its arguments are kept only where configuration asks for them. */
+  readonly message?: Message | undefined;
 }
 
 /** Keeps what was decided, for whom. */
 export interface Audit {
-  /** Whether events are to bring the arguments of calls. */
-  readonly wantsArguments: boolean;
   /** Never throws and never waits. */
   record(event: AuditEvent): void;
 }
 
-export const NO_AUDIT: Audit = { wantsArguments: false, record: () => {} };
+export const NO_AUDIT: Audit = { record: () => {} };

@@ -20,10 +20,12 @@ import { capCompletion, completionTarget } from '../virtual-server/completion.ts
 import { errorWithVisibleUri, mentionsUri, withVisibleUris } from '../virtual-server/result-uris.ts';
 import { type TaskPlace, taskIdIn } from '../virtual-server/task-results.ts';
 import { type Admission, useOf } from './admission.ts';
+import type { AuditEvent } from './audit.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
 import { RESTARTED_META } from './backend-outages.ts';
+import type { CallLimits } from './call-limits.ts';
 import type { Catalogues } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
 import { noteTask } from './known-tasks.ts';
@@ -50,6 +52,7 @@ export interface RequestOptions {
   readonly catalogues: Catalogues;
   readonly admission: Admission;
   readonly notices: BackendNotices;
+  readonly limits: CallLimits;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
   readonly onStateLoss: (backend: string) => 'continue' | 'error';
   readonly onFault: (error: MeshError) => void;
@@ -159,10 +162,36 @@ export class ClientRequests {
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
     if (call.method === 'resources/subscribe') requireRoom(session, visible);
     const { backend } = route;
-    if (createsTask(turn)) return this.#create(turn, call, { backend, splices });
-    const answer = await this.#call(turn, call, { backend, splices });
-    if (answer.scanned.error === undefined) await this.#noteSubscription(turn, visible);
-    return this.#relay(turn, call, { backend, answer });
+    const item = { backend, kind, item: route.original, visible };
+    const release = await this.#admit(turn, item);
+    try {
+      if (createsTask(turn)) return await this.#create(turn, call, { backend, splices });
+      const answer = await this.#call(turn, call, { backend, splices });
+      if (answer.scanned.error === undefined) await this.#noteSubscription(turn, visible);
+      return this.#relay(turn, call, { backend, answer });
+    } finally {
+      release?.();
+    }
+  }
+
+  /** Within the limits of calls, and noted before it takes effect. Resolves to what ends it. */
+  async #admit(
+    { session, caller, message, trace }: Turn,
+    item: Pick<AuditEvent, 'kind' | 'visible'> & { readonly backend: string; readonly item: string },
+  ): Promise<(() => void) | undefined> {
+    const { limits, calls } = this.#options;
+    const about = { caller, session: session.adminName, method: message.scanned.method, ...item, message };
+    const event = { ...about, action: 'call', traceparent: trace?.['traceparent'] } as const;
+    const tool = item.kind === 'tool' ? item.item : undefined;
+    try {
+      const admitted = limits.admit({ caller, backend: item.backend, tool });
+      const release = admitted === undefined ? undefined : await admitted;
+      calls.observer.decided({ ...event, outcome: 'allowed' });
+      return release;
+    } catch (thrown) {
+      calls.observer.decided({ ...event, outcome: 'denied', reason: MeshError.from(thrown).reason });
+      throw thrown;
+    }
   }
 
   /** A call that is to run as a task: its answer names the task. */
@@ -223,11 +252,18 @@ export class ClientRequests {
     if (session.links.get(route.backend)?.session?.facts.capabilities['completions'] === undefined) {
       return response(call.id, Buffer.from('{"completion":{"values":[]}}'));
     }
+    const { backend } = route;
     const splices = [{ span: target.span, bytes: encodeString(route.original) }];
-    const answer = await this.#call(turn, call, { backend: route.backend, splices });
-    const { result, error } = answer.scanned;
-    if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
-    return response(call.id, result === undefined ? EMPTY : capCompletion(slice(answer.bytes, result)));
+    const { kind, visible } = target;
+    const release = await this.#admit(turn, { backend, kind, item: route.original, visible });
+    try {
+      const answer = await this.#call(turn, call, { backend, splices });
+      const { result, error } = answer.scanned;
+      if (error !== undefined) return relayError(call.id, slice(answer.bytes, error));
+      return response(call.id, result === undefined ? EMPTY : capCompletion(slice(answer.bytes, result)));
+    } finally {
+      release?.();
+    }
   }
 
   /** The level is the session's own; backends that log are told, and told again when their session is made afresh. */

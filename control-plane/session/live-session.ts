@@ -17,6 +17,7 @@ import type { ClientStream } from './client-stream.ts';
 import { EventLog } from './event-log.ts';
 import { type LinkOwner, SessionLinkOptions } from './link-options.ts';
 import type { RecordCrypto, SessionPurpose } from './record-crypto.ts';
+import { adminName } from './record-names.ts';
 import type { SessionId } from './session-id.ts';
 import { type Arrangement, type LinkPlan, SessionLinks } from './session-links.ts';
 import { fitting, parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
@@ -154,7 +155,7 @@ export class LiveSession {
 
   /** What admins call the session; says nothing about its id. */
   get adminName(): string {
-    return this.key.name.slice(0, 26);
+    return adminName(this.key);
   }
 
   get state(): SessionState {

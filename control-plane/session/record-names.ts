@@ -14,6 +14,11 @@ export interface Witness {
   readonly binding: string;
 }
 
+/** What admins call a session: the beginning of its record's name, which says nothing about its id. */
+export function adminName({ name }: Pick<RecordKey, 'name'>): string {
+  return name.slice(0, 26);
+}
+
 /**
  * Derives the names of a session's record from the verified principal and the
  * session id. As the principal is part of the name, another principal cannot even

@@ -2,7 +2,7 @@ import { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { RecordKey, SessionRecord, UpdateOutcome } from '../store/session-store.ts';
 import { LiveSession, retrying, type SessionEnvironment } from './live-session.ts';
-import type { RecordNames } from './record-names.ts';
+import { adminName, type RecordNames } from './record-names.ts';
 import type { SessionId } from './session-id.ts';
 import type { SessionObserver } from './session-observer.ts';
 import { parseBody, type SessionBody, type SessionSummary } from './session-record.ts';
@@ -75,7 +75,7 @@ export class Restorer {
       if (record === null) continue;
       if (!crypto.keyIds.includes(record.header.keyId)) {
         // Whoever has the key can still open it: the record stays.
-        this.#observer.unreadable(key.name.slice(0, 26), record.header.keyId);
+        this.#observer.unreadable(adminName(key), record.header.keyId);
         continue;
       }
       const summary = crypto.openSummary(key.name, record.summary);

@@ -1,7 +1,8 @@
 import { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { AuditAction, AuditEvent } from './audit.ts';
 import { LiveSession, type SessionEnvironment } from './live-session.ts';
-import type { RecordNames } from './record-names.ts';
+import { adminName, type RecordNames } from './record-names.ts';
 import { Restorer } from './restorer.ts';
 import { newSessionId, parseSessionId, type SessionId } from './session-id.ts';
 import type { SessionObserver } from './session-observer.ts';
@@ -114,6 +115,7 @@ export class SessionManager {
     this.#keep(session);
     if (caller.kind === 'anonymous') this.#countAnonymous(caller.node, session);
     this.#options.observer.created(session.adminName);
+    this.#decided('session.create', 'allowed', { caller, session: session.adminName });
   }
 
   /**
@@ -164,6 +166,7 @@ export class SessionManager {
       await this.#miss(caller, id);
       return;
     }
+    this.#decided('session.terminate', 'allowed', { caller, session: session.adminName });
     // A restore may have come in between; what it made is the newest.
     (this.#own(caller, sessionId) ?? session).close(caller);
     this.#options.onEnded(sessionId);
@@ -201,6 +204,14 @@ export class SessionManager {
     if (state === 'fenced' || state === 'evicted' || state === 'closed') {
       this.#options.observer.ended(session.adminName, state);
     }
+  }
+
+  #decided(
+    action: AuditAction,
+    outcome: AuditEvent['outcome'],
+    about: Pick<AuditEvent, 'caller' | 'session' | 'reason'>,
+  ): void {
+    this.#options.observer.decided({ action, outcome, ...about });
   }
 
   #own(caller: Caller, sessionId: string): LiveSession | undefined {
@@ -255,7 +266,10 @@ export class SessionManager {
     const started = this.#env.clock.now();
     try {
       const session = await this.#restorer.restore(caller, id);
-      if (session !== undefined) this.#keep(session);
+      if (session !== undefined) {
+        this.#keep(session);
+        this.#decided('session.restore', 'allowed', { caller, session: session.adminName });
+      }
       observer.restored(session === undefined ? 'not_found' : 'ok', this.#env.clock.now() - started);
       return session;
     } catch (thrown) {
@@ -272,6 +286,7 @@ export class SessionManager {
       const binding = await this.#env.store.witness(witness.id);
       if (binding === null || binding === witness.binding) continue;
       this.#options.observer.mismatched(caller.kind);
+      this.#decided('session.use', 'denied', { caller, reason: 'binding_mismatch' });
       if (caller.kind === 'anonymous') throw new MeshError('unauthenticated', 'This session needs a token.');
     }
     if (wait > 0)
@@ -280,6 +295,16 @@ export class SessionManager {
   }
 
   async #admit(caller: Caller): Promise<void> {
+    try {
+      await this.#admitted(caller);
+    } catch (thrown) {
+      const { reason } = MeshError.from(thrown);
+      this.#decided('session.create', 'denied', { caller, reason });
+      throw thrown;
+    }
+  }
+
+  async #admitted(caller: Caller): Promise<void> {
     const { limits } = this.#options;
     const wait = this.#initializes.take(
       caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey,
@@ -310,6 +335,10 @@ export class SessionManager {
     await Promise.all(
       idle.map(async (name) => {
         await store.close({ principal, name });
+        this.#decided('session.terminate', 'allowed', {
+          session: adminName({ name }),
+          reason: 'too_many_sessions',
+        });
         this.#byRecord.get(name)?.close(caller);
       }),
     );
@@ -377,8 +406,10 @@ export class SessionManager {
   /** Idle for longer than a session may be, as far as this replica knows; the store's clock decides. */
   async #expire(session: LiveSession): Promise<void> {
     const record = await this.#env.store.load(session.key);
-    if (record === null) session.close(undefined);
-    else if (!session.busy && !session.leaseValid) session.evict();
+    if (record === null) {
+      this.#decided('session.expire', 'allowed', { session: session.adminName });
+      session.close(undefined);
+    } else if (!session.busy && !session.leaseValid) session.evict();
   }
 
   /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */

@@ -1,3 +1,5 @@
+import type { AuditEvent } from './audit.ts';
+
 /** What sessions tell the people who run them. Names are an admin's names for sessions; nothing here identifies a client's id or a token. */
 export interface SessionObserver {
   created(session: string): void;
@@ -11,5 +13,7 @@ export interface SessionObserver {
   dropped(what: 'response' | 'message' | 'reply'): void;
   /** A request named a protocol version that is supported, and not the one negotiated. */
   otherVersion(): void;
+  /** Something was allowed to a caller, or denied. */
+  decided(event: AuditEvent): void;
   backendCall(backend: string, outcome: string, durationMs: number): void;
 }

@@ -12,6 +12,7 @@ import { isRead, moved } from './backend-call.ts';
 import type { BackendLink, ReachableBackend } from './backend-link.ts';
 import { BackendNotices } from './backend-notices.ts';
 import { BACKENDS_META } from './backend-outages.ts';
+import type { CallLimits } from './call-limits.ts';
 import { Catalogues } from './catalogues.ts';
 import { ClientNotifications } from './client-notifications.ts';
 import { ClientRequests } from './client-requests.ts';
@@ -66,6 +67,7 @@ export interface SessionPlaneOptions {
     };
   /** Every scope that callers can come back with. */
   readonly grantableScopes: () => ReadonlySet<string>;
+  readonly callLimits: CallLimits;
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
   readonly watcher: ListWatcher;
@@ -183,6 +185,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
       catalogues,
       admission,
       notices,
+      limits: options.callLimits,
       onStateLoss: (backend) => policy(backend).onStateLoss,
       onFault: options.onFault,
     }),

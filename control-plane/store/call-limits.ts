@@ -22,10 +22,13 @@ export interface LimitRule {
   readonly concurrent: number | undefined;
 }
 
-export interface CallLimitsOptions {
+export interface CallLimitRules {
   readonly rules: readonly LimitRule[];
   /** What becomes of a call when the counters cannot be reached. */
   readonly onStoreError: 'allow' | 'refuse';
+}
+
+export interface CallLimitsOptions extends CallLimitRules {
   /** With Redis the replicas count together; with any other store each counts alone. */
   readonly store: StoreSettings;
   /** Callers are counted under a keyed hash: the counters name nobody. */
@@ -34,6 +37,8 @@ export interface CallLimitsOptions {
 }
 
 export interface StoredCallLimits extends CallLimits {
+  /** Other rules for the calls from now on; a rule that keeps its name keeps its counters where Redis has them. */
+  replace(rules: CallLimitRules): void;
   stop(): void;
 }
 
@@ -42,26 +47,49 @@ const COMMAND_TIMEOUT_MS = 500;
 /** When to come back for a place: nobody knows when one is free. */
 const SLOT_RETRY_MS = 1_000;
 
+/** Redis is connected to as soon as there is something to count. */
 export function openCallLimits(options: CallLimitsOptions): StoredCallLimits {
-  const link = options.store.kind === 'redis' ? connect(options.store) : undefined;
-  const slots = link === undefined ? memorySlots() : redisSlots(link);
-  const counters = options.rules.map((rule) => new RuleCounter(rule, { link, slots }));
+  const { store, key, onError } = options;
+  let places: Places | undefined;
+  let counters: readonly RuleCounter[] = [];
+  let onStoreError = options.onStoreError;
+  use(options);
   return {
     admit(call) {
       const concerned = counters.filter(({ rule }) => rule.applies(call.backend, call.tool));
-      return concerned.length === 0 ? undefined : admit(concerned, call, options);
+      return concerned.length === 0 ? undefined : admit(concerned, call, { onStoreError, key, onError });
     },
+    replace: use,
     stop() {
-      slots.stop();
-      link?.stop();
+      places?.slots.stop();
+      places?.link?.stop();
     },
   };
+
+  function use(next: CallLimitRules): void {
+    onStoreError = next.onStoreError;
+    if (next.rules.length > 0) places ??= open(store);
+    const where = places;
+    counters = where === undefined ? [] : next.rules.map((rule) => new RuleCounter(rule, where));
+  }
+}
+
+/** Where calls are counted. */
+interface Places {
+  readonly link: RedisLink | undefined;
+  readonly slots: CallSlots;
+}
+
+function open(store: StoreSettings): Places {
+  if (store.kind !== 'redis') return { link: undefined, slots: memorySlots() };
+  const link = connect(store);
+  return { link, slots: redisSlots(link) };
 }
 
 async function admit(
   counters: readonly RuleCounter[],
   call: LimitedCall,
-  options: CallLimitsOptions,
+  options: Pick<CallLimitsOptions, 'onStoreError' | 'key' | 'onError'>,
 ): Promise<() => void> {
   const asked = await Promise.allSettled(
     counters.map((counter) => counter.take(keyOf(counter.rule, call, options.key))),
@@ -111,7 +139,7 @@ class RuleCounter {
   readonly #consume: ((key: string) => Promise<RateLimiterRes | undefined>) | undefined;
   readonly #slots: CallSlots;
 
-  constructor(rule: LimitRule, { link, slots }: { link: RedisLink | undefined; slots: CallSlots }) {
+  constructor(rule: LimitRule, { link, slots }: Places) {
     this.rule = rule;
     this.#slots = slots;
     this.#consume = rule.rate && rate(rule.rate, link);

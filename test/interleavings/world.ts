@@ -71,6 +71,7 @@ export class World {
       ended: (_session, why) => this.audit.count(why),
       dropped: () => {},
       otherVersion: () => {},
+      decided: () => {},
       backendCall: () => {},
     };
     const refuses = new Set(plan.refused.map((role) => tokenOf(cast[role])));

@@ -11,7 +11,7 @@ export function strategyEnvironment(
     clock: systemClock,
     fetch: (url, { body, ...request }) =>
       fetch(url, { ...request, redirect: 'manual', ...(body === undefined ? {} : { body }) }),
-    onIssue: (outcome) => issues.push(outcome),
+    onIssue: ({ outcome }) => issues.push(outcome),
     issues,
     ...changed,
   };

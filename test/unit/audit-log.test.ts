@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import { AuditLog, type AuditLogOptions } from '../../control-plane/ops/audit-log.ts';
 import { systemClock } from '../../shared/clock.ts';
+import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import { silentLogger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
 import { trusting, verifierFor } from '../support/identity.ts';
@@ -93,11 +94,17 @@ describe('the audit log', () => {
   );
 
   it('keeps no arguments unless it is told to, then as they came, on the one line', async () => {
-    const args = Buffer.from('{\n "a": 1.0,\r\n "b": "x\\ny" }');
+    const args = '{\n "a": 1.0,\r\n "b": "x\\ny" }';
+    const call = (text: string) => {
+      const bytes = Buffer.from(
+        `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":${text}}}`,
+      );
+      return { bytes, scanned: scanMessage(bytes) };
+    };
     for (const withArguments of [false, true]) {
       const log = open({ withArguments });
-      log.record({ action: 'call', outcome: 'allowed', arguments: args });
-      log.record({ action: 'call', outcome: 'allowed', arguments: Buffer.alloc(20_000, 0x20) });
+      log.record({ action: 'call', outcome: 'allowed', message: call(args) });
+      log.record({ action: 'call', outcome: 'allowed', message: call(`["${'x'.repeat(20_000)}"]`) });
       await log.stop();
     }
     const [without, , kept, long] = await lines();
@@ -105,7 +112,7 @@ describe('the audit log', () => {
     expect(kept?.['arguments']).to.deep.equal({ a: 1, b: 'x\ny' });
     expect(await readFile(file, 'utf8')).to.contain('"a": 1.0,');
     expect(long).to.not.have.property('arguments');
-    expect(long).to.have.property('argumentsBytes', 20_000);
+    expect(long).to.have.property('argumentsBytes', 20_004);
   });
 
   it('adds to what was there, and begins a new file when the old one was moved', async () => {

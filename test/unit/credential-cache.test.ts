@@ -27,7 +27,7 @@ describe('credentials that were issued', () => {
       backend: 'files',
       clock,
       capacity,
-      onIssue: (outcome) => outcomes.push(outcome),
+      onIssue: ({ outcome }) => outcomes.push(outcome),
     });
   }
 
