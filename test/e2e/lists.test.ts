@@ -48,6 +48,7 @@ describe('Lists of many backends', function () {
       resources: { listChanged: true, subscribe: true },
       completions: {},
       logging: {},
+      tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } },
     });
     expect(result['serverInfo']).to.include({ name: 'outrigger' });
     expect(result['instructions']).to.equal('## alpha\n\nalpha knows');
