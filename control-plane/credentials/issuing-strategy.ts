@@ -30,7 +30,7 @@ export function callersOwn(
     obtain({ caller, backend, signal }) {
       const identity = identified(caller, backend);
       const { contextDigest, bindingKey, token: proof } = identity;
-      const key = `${contextDigest} ${bindingKey}`;
+      const key = contextDigest.concat(bindingKey);
       return cache.obtain({ key, proof, caller: identity, signal, issue: () => issue(identity) });
     },
     expiresAt: (credential) => cache.expiresAt(credential),

@@ -41,6 +41,13 @@ export interface Seen {
 /** A credential of the mesh itself. */
 export const SERVICE = 'service';
 
+const EXCHANGED = 'exchanged for ';
+
+/** What a provider gives for a token. */
+export function exchangedFor(token: string): string {
+  return `${EXCHANGED}${token}`;
+}
+
 export interface AuditOptions {
   readonly clock: VirtualClock;
   readonly leaseMs: number;
@@ -145,7 +152,9 @@ export class Audit {
 
   #credential(seen: Seen, owner: Caller, causes: readonly LiveRequest[]): void {
     if (seen.credential === SERVICE) return;
-    const caller = [...this.#requests].find(({ caller }) => tokenOf(caller) === seen.credential)?.caller;
+    const exchanged = seen.credential?.startsWith(EXCHANGED) === true;
+    const token = exchanged ? seen.credential?.slice(EXCHANGED.length) : seen.credential;
+    const caller = [...this.#requests].find(({ caller }) => tokenOf(caller) === token)?.caller;
     if (caller === undefined || caller.bindingKey !== owner.bindingKey) {
       this.violations.add('another principal’s credential reached a backend');
       return;
@@ -154,7 +163,8 @@ export class Audit {
       (cause) =>
         cause.replica === seen.replica &&
         cause.session === seen.session &&
-        tokenOf(cause.caller) === seen.credential,
+        // Tokens of one authorization context share what was exchanged for one of them.
+        (exchanged ? cause.caller.contextDigest === caller.contextDigest : tokenOf(cause.caller) === token),
     );
     if (!asked) this.violations.add('a credential other than the live call’s was used');
     const ended = caller.kind === 'identified' && caller.expiresAt <= this.#options.clock.now();

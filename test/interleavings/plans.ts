@@ -10,7 +10,7 @@ export type Step =
       readonly as: Role;
       /** The replica that it reaches. */
       readonly at: number;
-      readonly backend: 'notes' | 'files';
+      readonly backend: 'notes' | 'files' | 'vault';
       /** It does not wait for the answer. */
       readonly leaves: boolean;
     }
@@ -25,7 +25,7 @@ export interface Plan {
   readonly hinted: boolean;
   /** By the number of the update. */
   readonly faults: readonly Fault[];
-  /** Whom the backend `notes` refuses. */
+  /** Whom the backend `notes` refuses, and the provider of tokens for `vault`. */
   readonly refused: readonly Role[];
   readonly idleMs: number;
   /** How long a request waits for its session to be restored. */
@@ -40,7 +40,7 @@ const calls = (as: readonly Role[], leaves: fc.Arbitrary<boolean> = fc.constant(
     do: fc.constant('call' as const),
     as: fc.constantFrom(...as),
     at: fc.nat({ max: 1 }),
-    backend: fc.constantFrom('notes' as const, 'files' as const),
+    backend: fc.constantFrom('notes' as const, 'files' as const, 'vault' as const),
     leaves,
   });
 const ends = (as: readonly Role[]): fc.Arbitrary<Step> =>

@@ -89,6 +89,42 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     leadsTo: 'a credential other than the live call’s was used',
   },
   {
+    bug: 'exchanged tokens shared by all who are the same principal, whatever their scopes',
+    changes: [
+      {
+        file: 'control-plane/credentials/issuing-strategy.ts',
+        find: '      const key = contextDigest.concat(bindingKey);\n',
+        replace: '      const key = bindingKey;\n',
+      },
+    ],
+    story: 'the same principal with other scopes',
+    leadsTo: 'a credential other than the live call’s was used',
+  },
+  {
+    bug: 'exchanged tokens kept by backend alone',
+    changes: [
+      {
+        file: 'control-plane/credentials/issuing-strategy.ts',
+        find: '      const key = contextDigest.concat(bindingKey);\n',
+        replace: "      const key = '';\n",
+      },
+    ],
+    story: 'the owner, and a thief who holds the whole session id',
+    leadsTo: 'another principal’s credential reached a backend',
+  },
+  {
+    bug: 'an exchanged token used beyond the token that it was exchanged for',
+    changes: [
+      {
+        file: 'control-plane/credentials/credential-cache.ts',
+        find: ' || this.#options.clock.now() >= entry.usableUntil',
+        replace: '',
+      },
+    ],
+    story: 'a token that ends during the restore',
+    leadsTo: 'an expired credential opened a backend session',
+  },
+  {
     bug: 'the credential of a caller whose token has ended still opens backends',
     changes: [
       {

@@ -12,6 +12,7 @@ export interface Product {
   readonly RunningCall: typeof import('../../control-plane/session/running-call.ts').RunningCall;
   readonly ClientStream: typeof import('../../control-plane/session/client-stream.ts').ClientStream;
   readonly callBackend: typeof import('../../control-plane/session/backend-call.ts').callBackend;
+  readonly callersOwn: typeof import('../../control-plane/credentials/issuing-strategy.ts').callersOwn;
   readonly parseBody: typeof import('../../control-plane/session/session-record.ts').parseBody;
   readonly BackendFault: typeof import('../../control-plane/backend/backend.ts').BackendFault;
   readonly MemorySessionStore: typeof import('../../control-plane/store/memory.ts').MemorySessionStore;
@@ -35,6 +36,7 @@ const MODULES = [
   'control-plane/session/backend-call.ts',
   'control-plane/session/session-record.ts',
   'control-plane/backend/backend.ts',
+  'control-plane/credentials/issuing-strategy.ts',
   'control-plane/store/memory.ts',
   'shared/errors.ts',
 ];

@@ -8,7 +8,7 @@ import type { SessionManager } from '../../control-plane/session/session-manager
 import type { SessionObserver } from '../../control-plane/session/session-observer.ts';
 import type { SessionBody } from '../../control-plane/session/session-record.ts';
 import type { SessionStore } from '../../control-plane/store/session-store.ts';
-import { Audit, type LiveRequest, SERVICE, tokenOf } from './audit.ts';
+import { Audit, exchangedFor, type LiveRequest, SERVICE, tokenOf } from './audit.ts';
 import type { Cast } from './cast.ts';
 import type { Fault, Plan, Step } from './plans.ts';
 import type { Product } from './product.ts';
@@ -21,8 +21,8 @@ const REPLICAS = ['replica-a', 'replica-b'] as const;
 /** The owner's session; the thief has one of its own beside it. */
 const OWNERS = 'of the owner';
 const THIEFS = 'of the thief';
-/** Each caller has its own credential at `notes`; at `files` the mesh has one for all. */
-const DESIRED = ['notes', 'files'] as const;
+/** Each caller has its own credential at `notes`, and one that is exchanged for it at `vault`; at `files` the mesh has one for all. */
+const DESIRED = ['notes', 'files', 'vault'] as const;
 const RETRIES = 3;
 const KEYS = [{ id: 'k1', key: new Uint8Array(32).fill(1) }];
 const INDEX = { current: new Uint8Array(32).fill(2) };
@@ -314,8 +314,9 @@ export class World {
   #strategy(backend: string): CredentialStrategy {
     const service = { authorization: SERVICE };
     if (backend === 'files') return { name: 'service', obtain: () => service, unattended: () => service };
+    if (backend === 'vault') return this.#exchange(backend);
     return {
-      name: 'exchange',
+      name: 'own',
       obtain: async ({ caller }) => {
         await this.#point('credential');
         const token = tokenOf(caller);
@@ -323,6 +324,27 @@ export class World {
         return { authorization: token };
       },
     };
+  }
+
+  /** The strategy that the product has for exchanged tokens, with its cache, before a provider that takes its time. */
+  #exchange(backend: string): CredentialStrategy {
+    const { callersOwn, MeshError } = this.#product;
+    const refused = new Set<Caller>(this.#plan.refused.map((role) => this.#cast[role]));
+    const environment = {
+      backend,
+      clock: this.#clock,
+      fetch: () => Promise.reject(new Error('nothing is fetched')),
+      onIssue: (outcome: string) => this.audit.count(`exchange ${outcome}`),
+    };
+    return callersOwn('exchange', environment, async (caller) => {
+      await this.#point('exchange');
+      if (refused.has(caller) || caller.expiresAt <= this.#clock.now())
+        throw new MeshError('backend_unauthorized', 'no credential');
+      return {
+        credential: { authorization: exchangedFor(caller.token) },
+        expiresAt: caller.expiresAt,
+      };
+    });
   }
 
   #store(replica: string): SessionStore {
