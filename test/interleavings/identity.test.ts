@@ -33,11 +33,13 @@ describe('identity in every interleaving', function () {
       expect(tally.get(what), what).to.be.greaterThan(100);
     }
     expect(tally.get('restore ok'), 'restores').to.be.greaterThan(100);
+    expect(tally.get('exchange ok'), 'exchanges').to.be.greaterThan(100);
     for (const what of [
       'mismatch',
       'fenced',
       'unauthenticated',
       'backend_unauthorized',
+      'exchange refused',
       'outcome_unknown',
       'store_unavailable',
     ]) {

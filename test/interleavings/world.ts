@@ -334,7 +334,7 @@ export class World {
       backend,
       clock: this.#clock,
       fetch: () => Promise.reject(new Error('nothing is fetched')),
-      onIssue: (outcome: string) => this.audit.count(`exchange ${outcome}`),
+      onIssue: ({ outcome }: { readonly outcome: string }) => this.audit.count(`exchange ${outcome}`),
     };
     return callersOwn('exchange', environment, async (caller) => {
       await this.#point('exchange');
