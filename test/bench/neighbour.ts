@@ -11,6 +11,8 @@ const SESSIONS = 10;
 const TROUBLES = ['none', 'restart', 'lose', 'hang', 'flood', 'garbage', 'change'] as const;
 const TROUBLE_MS = 200;
 const PAUSE_MS = 10;
+/** Between the calls of a session: few, so that a good neighbour, which answers more of them, is no load by itself. */
+const CALL_PAUSE_MS = 50;
 /** A flood: so many messages of a kilobyte on every stream, a hundred times a second. */
 const FLOOD = 10;
 
@@ -116,7 +118,7 @@ async function callAlways(): Promise<void> {
   listening.end();
   while (working) {
     await connection.send(call);
-    await sleep(PAUSE_MS);
+    await sleep(CALL_PAUSE_MS);
   }
   listening.destroy();
   connection.close();
