@@ -17,5 +17,3 @@ export interface CallLimits {
    */
   admit(call: LimitedCall): Promise<() => void> | undefined;
 }
-
-export const NO_CALL_LIMITS: CallLimits = { admit: () => undefined };
