@@ -1,10 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EXIT_USAGE, runProgram } from '../../shared/lifecycle.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../../shared/log.ts';
 import { VERSION } from '../../shared/version.ts';
 import { loadSettings } from '../config.ts';
+import { checkPolicies } from '../policy-check.ts';
 import type { UpOptions } from './plan.ts';
+import { ACTIONS, KINDS, type PolicyOptions, policyCheck } from './policy.ts';
 import { up } from './up.ts';
 
 /**
@@ -96,11 +98,45 @@ outrigger
   .argument('[file]', 'the configuration file', DEFAULT_CONFIG)
   .action((file: string) =>
     runProgram(async () => {
-      const { backends, virtualServers } = loadSettings({ file, env: process.env, cwd: process.cwd() });
+      const settings = loadSettings({ file, env: process.env, cwd: process.cwd() });
+      checkPolicies(settings);
+      const { backends, virtualServers } = settings;
       process.stdout.write(
         `${file} is valid: ${backends.length} ${plural('backend', backends.length)}, ` +
           `${virtualServers.length} ${plural('virtual server', virtualServers.length)}\n`,
       );
+    }),
+  );
+
+outrigger
+  .command('policy')
+  .description('work with admission policies')
+  .command('check')
+  .description('explain who may do what, and why; exit code 0 when it is allowed, 1 when it is not')
+  .option('--config <file>', 'the configuration file', DEFAULT_CONFIG)
+  .option('--claims <json>', "the claims of the caller's token")
+  .option(
+    '--token-file <file>',
+    'the token itself, a JWT, which is read and not verified; - is standard input',
+  )
+  .option('--anonymous', 'a caller without a token')
+  .addOption(new Option('--action <action>', 'what it wants to do').choices(ACTIONS).default('call'))
+  .addOption(new Option('--kind <kind>', 'what it asks for').choices(KINDS).default('tool'))
+  .requiredOption('--backend <name>', 'the configured name of the backend')
+  .requiredOption('--name <name>', "the backend's own name or URI of the item")
+  .option('--visible <name>', 'the name by which the client knows it (else the same)')
+  .option('--annotations <json>', 'what the backend says of it, such as {"readOnlyHint":true}')
+  .option('--arguments <json>', 'the arguments of the call')
+  .addOption(
+    new Option('-o, --output <format>', 'for people or for programs')
+      .choices(['text', 'json'])
+      .default('text'),
+  )
+  .action((options: PolicyOptions) =>
+    runProgram(async () => {
+      const { text, allowed } = policyCheck(options, { env: process.env, cwd: process.cwd() });
+      process.stdout.write(text);
+      if (!allowed) process.exitCode = 1;
     }),
   );
 

@@ -153,7 +153,7 @@ class Engine implements CedarPolicies {
   #evaluate(form: Form, question: Question, context: Cedar.Context): Evaluation {
     const { cedar } = this.#parts;
     const principal = this.#principal(question.principal);
-    const resource = resourceEntity(question.resource, this.#mentions);
+    const resource = resourceEntity(question.resource, this.#parts.set.mentions);
     let answer: Cedar.AuthorizationAnswer;
     try {
       answer = cedar.statefulIsAuthorized({
@@ -185,15 +185,10 @@ class Engine implements CedarPolicies {
   #principal(principal: Principal): Cedar.EntityJson {
     const known = this.#principals.get(principal);
     if (known !== undefined) return known;
-    const { scopes, groupsClaim } = this.#parts;
-    const entity = principalEntity(principal, { scopes, groupsClaim, mentions: this.#mentions });
+    const { scopes, groupsClaim, set } = this.#parts;
+    const entity = principalEntity(principal, { scopes, groupsClaim, mentions: set.mentions });
     this.#principals.set(principal, entity);
     return entity;
-  }
-
-  get #mentions() {
-    const { set } = this.#parts;
-    return { claims: set.mentions('claims'), annotations: this.readsDefinitions };
   }
 
   /** Configured entities may add to what the mesh says of a principal or an item, and change none of it. */

@@ -7,11 +7,8 @@ import type { Action, PolicyResource } from './policies.ts';
 import type { Principal } from './principal.ts';
 import type { ScopeHierarchy } from './scopes.ts';
 
-/** What policies look at, so that nothing else has to be told to the engine. */
-export interface Mentions {
-  readonly claims: boolean;
-  readonly annotations: boolean;
-}
+/** Whether some policy reads an attribute of this name: nothing else has to be told to the engine. */
+export type Mentions = (attribute: string) => boolean;
 
 export interface PrincipalOptions {
   readonly scopes: ScopeHierarchy;
@@ -39,7 +36,7 @@ export function principalEntity(principal: Principal, options: PrincipalOptions)
   const groups = groupsOf(claims[options.groupsClaim]);
   const actors = actorChain.map((actor) => ({ issuer: actor.issuer, subject: actor.subject }));
   const [actor] = actors;
-  const attrs: Record<string, CedarValueJson> = {
+  const attrs = {
     issuer,
     subject,
     tenant,
@@ -49,27 +46,29 @@ export function principalEntity(principal: Principal, options: PrincipalOptions)
     actorChain: actors,
     // The one that acts now; absent where the principal acts by itself.
     ...(actor === undefined ? {} : { actor }),
-    ...(options.mentions.claims ? { claims: claimRecord(claims) } : {}),
+    claims: claimRecord(claims),
   };
   return {
     uid: { type: 'Outrigger::Principal', id: `${issuer}|${subject}` },
-    attrs,
+    attrs: read(attrs, options.mentions),
     parents: groups.map((id) => ({ type: 'Outrigger::Group', id })),
   };
 }
 
-export function resourceEntity(resource: PolicyResource, { annotations }: Mentions): EntityJson {
+export function resourceEntity(resource: PolicyResource, mentions: Mentions): EntityJson {
   const { kind, backend, name, visible } = resource;
   return {
     uid: { type: RESOURCE_TYPES[kind], id: `${backend}/${name}` },
     attrs: {
-      backend,
-      name,
-      visible,
-      ...(annotations ? { annotations: annotationsOf(resource) } : {}),
+      ...read({ backend, name, visible }, mentions),
+      ...(mentions('annotations') ? { annotations: annotationsOf(resource) } : {}),
     },
     parents: [{ type: 'Outrigger::Backend', id: backend }],
   };
+}
+
+function read(attrs: Record<string, CedarValueJson>, mentions: Mentions): Record<string, CedarValueJson> {
+  return Object.fromEntries(Object.entries(attrs).filter(([name]) => mentions(name)));
 }
 
 /** One text, or those of a list. */

@@ -15,7 +15,7 @@ export interface PolicySet {
   readonly reaching: Readonly<Record<string, Cedar.PolicyJson>>;
   readonly effects: ReadonlyMap<string, Cedar.Effect>;
   /** Whether some policy reads an attribute of this name, of whatever. */
-  mentions(attribute: string): boolean;
+  readonly mentions: (attribute: string) => boolean;
 }
 
 /** What is wrong with the policies as they are written. The message names the source. */

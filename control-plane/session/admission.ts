@@ -57,7 +57,7 @@ const MOST_CONTEXTS = 2_000;
 const MOST_VERDICTS = 200;
 
 /** What items of a kind are there for. */
-const PURPOSE: Readonly<Record<RouteKind, Action>> = {
+export const PURPOSE: Readonly<Record<RouteKind, Action>> = {
   tool: 'call',
   prompt: 'get',
   resource: 'read',

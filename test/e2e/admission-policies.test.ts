@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import type { RecordedRequest } from '../support/recording-backend/record.ts';
+import { type Stage, startStage } from '../support/stage.ts';
 import {
   answered,
   type Incoming,
@@ -214,3 +215,48 @@ function namesOf(reply: Reply, list: string, key: string): string[] {
   >[];
   return items.map((item) => item[key] ?? '');
 }
+
+describe('A name that is denied', function () {
+  this.timeout(30_000);
+  let stage: Stage;
+  let client: McpClient;
+
+  before(async () => {
+    stage = await startStage({
+      backends: {
+        first: { tools: [{ name: 'echo' }, { name: 'own' }] },
+        second: { tools: [{ name: 'echo' }] },
+      },
+      naming: { mode: 'priority' },
+      config: {
+        admission: {
+          policies: [
+            {
+              text: 'permit(principal, action, resource) unless { resource.backend == "first" && resource.name == "echo" };',
+            },
+          ],
+        },
+      },
+    });
+    client = await stage.open();
+  });
+  after(() => stage[Symbol.asyncDispose]());
+
+  it(
+    verifies('AGG-7', 'M1')('stays with its backend: no other takes it over, in a list or for a call'),
+    async () => {
+      expect(await toolsOf(client)).to.deep.equal(['own']);
+      const refused = await client.call('echo', { secret: 1 });
+      expect(refused.answer?.error).to.deep.equal((await client.call('nothing')).answer?.error);
+      for (const name of ['first', 'second'])
+        expect(stage.backend(name).view.requests({ rpc: 'tools/call' })).to.deep.equal([]);
+    },
+  );
+
+  it(verifies('AGG-7')('is as unknown as any other while a backend is silent'), async () => {
+    const fresh = await stage.open();
+    stage.backend('second').next('tools/list', { status: 500 });
+    const [refused, nothing] = [await fresh.call('echo'), await fresh.call('nothing')];
+    expect(refused.answer?.error).to.deep.equal(nothing.answer?.error);
+  });
+});

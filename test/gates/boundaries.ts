@@ -52,7 +52,8 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   credentials: [],
   ops: [],
   injector: [],
-  cli: [/^config(\.ts$|\/)/],
+  // The command that explains a decision makes it as a replica does.
+  cli: [/^config(\.ts$|\/)/, /^policy-check\.ts$/],
 };
 
 /** Every broken rule, as `path:line: what is wrong`. */
