@@ -138,16 +138,18 @@ export class Catalogues {
     const denied: PolicyResource[] = [];
     const may = (route: Route) =>
       !admission.guards || this.#admits(session, caller, { wanted, route, denied });
-    const known = this.#catalogue(session, view).route(wanted.kind, wanted.visible);
+    // Where items are hidden a name that no list has shown is no route: what is not there must not look otherwise.
+    const from = (routes: Routes) => routeIn(routes, { ...wanted, guess: !admission.hides });
+    const known = from(this.#catalogue(session, view));
     if (isCertain(known) && (await may(known))) return known;
-    const remembered = await this.#remembered(session, wanted);
+    const remembered = from(await this.#tableOf(session));
     if (isCertain(remembered) && (await may(remembered))) return remembered;
     const list = LIST_OF[wanted.kind];
     const candidates = this.#catalogue(session, view).candidates(wanted.kind, wanted.visible);
     await this.#refresh(session, caller, list, candidates);
     if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates', candidates);
     const catalogue = this.#catalogue(session, view);
-    const listed = catalogue.route(wanted.kind, wanted.visible);
+    const listed = from(catalogue);
     // What is denied is answered as what nobody has, and after the same reads.
     const found = isCertain(listed) && !(await may(listed)) ? undefined : listed;
     const [refused] = denied;
@@ -334,13 +336,6 @@ export class Catalogues {
     return mergeRules(this.#options.virtualServer(body.virtualServer), body.desired);
   }
 
-  async #remembered(
-    session: LiveSession,
-    { kind, visible }: { kind: RouteKind; visible: string },
-  ): Promise<Route | undefined> {
-    return (await this.#tableOf(session)).route(kind, visible);
-  }
-
   #tableOf(session: LiveSession): Promise<Routes> {
     const rules = this.#rules(session);
     const backends = session.body.desired;
@@ -441,6 +436,16 @@ export class Catalogues {
     const shared = saidAt !== undefined && before !== undefined && !list.link.ownProcess;
     return shared ? this.#shared.read(list, { saidAt, before }) : readList(this.#options.calls, list);
   }
+}
+
+/** Where a visible name leads. A prefix alone names a backend before its list has been read: that is a guess. */
+function routeIn(
+  routes: Routes,
+  { kind, visible, guess }: Pick<Wanted, 'kind' | 'visible'> & { readonly guess: boolean },
+): Route | undefined {
+  const route = routes.route(kind, visible);
+  if (route === undefined || guess || kind === 'resource' || kind === 'template') return route;
+  return routes.unread(LIST_OF[kind]).includes(route.backend) ? undefined : route;
 }
 
 function isCertain(route: Route | undefined): route is Route {

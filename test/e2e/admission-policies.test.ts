@@ -216,6 +216,26 @@ function namesOf(reply: Reply, list: string, key: string): string[] {
   return items.map((item) => item[key] ?? '');
 }
 
+describe('A prefixed name that is denied', function () {
+  this.timeout(30_000);
+
+  it(verifies('AGG-7')('is as unknown as any other before anything has been listed'), async () => {
+    await using stage = await startStage({
+      backends: { first: { tools: [{ name: 'echo' }, { name: 'own' }] }, second: {} },
+      config: {
+        admission: {
+          policies: [{ text: 'permit(principal, action, resource) unless { resource.name == "echo" };' }],
+        },
+      },
+    });
+    const client = await stage.open();
+    const [refused, nothing] = [await client.call('first__echo'), await client.call('first__nothing')];
+    expect(refused.answer?.error).to.deep.equal(nothing.answer?.error);
+    expect(stage.backend('first').view.requests({ rpc: 'tools/call' })).to.deep.equal([]);
+    expect((await client.call('first__own')).answer?.error).to.equal(undefined);
+  });
+});
+
 describe('A name that is denied', function () {
   this.timeout(30_000);
   let stage: Stage;
