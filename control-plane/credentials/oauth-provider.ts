@@ -188,7 +188,7 @@ async function authenticationOf(client: ClientSettings): Promise<oauth.ClientAut
     case 'none':
       return oauth.None();
     case 'client_secret_basic':
-      return oauth.ClientSecretBasic(client.secret);
+      return clientSecretBasic(client.secret);
     case 'client_secret_post':
       return oauth.ClientSecretPost(client.secret);
     case 'private_key_jwt': {
@@ -196,6 +196,14 @@ async function authenticationOf(client: ClientSettings): Promise<oauth.ClientAut
       return oauth.PrivateKeyJwt(client.keyId === undefined ? key : { key, kid: client.keyId });
     }
   }
+}
+
+/** RFC 6749 §2.3.1, escaping only what a form escapes: the library's own escapes `-` and `.` too, and not every server unescapes. */
+function clientSecretBasic(secret: string): oauth.ClientAuth {
+  return (_server, { client_id: id }, _body, headers) => {
+    const pair = [id, secret].map((each) => new URLSearchParams({ '': each }).toString().slice(1)).join(':');
+    headers.set('authorization', `Basic ${Buffer.from(pair).toString('base64')}`);
+  };
 }
 
 function formOf(

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { node22 } from '../support/node22.ts';
 
@@ -67,6 +67,35 @@ export async function runConformance({
         `The conformance suite left no result of ${missing.join(', ') || 'any scenario'}:\n${logs.join('\n')}`,
       );
     return results;
+  } finally {
+    await rm(output, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Runs one scenario that judges a client: the suite starts the command with the URL of its own server, and
+ * returns what every check said. Throws as `runConformance` does.
+ */
+export async function runClientConformance({
+  command,
+  scenario,
+  timeoutMs,
+}: {
+  readonly command: string;
+  readonly scenario: string;
+  /** Limit for the whole call, in milliseconds; the suite is killed beyond it. */
+  readonly timeoutMs: number;
+}): Promise<readonly Check[]> {
+  const node = await node22();
+  const output = await mkdtemp(join(tmpdir(), 'conformance-'));
+  try {
+    const args = ['client', '--command', command, '--scenario', scenario, '--output-dir', output];
+    const log = await runSuite(node, args, AbortSignal.timeout(timeoutMs));
+    const folder = join(output, dirname(scenario));
+    const entries = await readdir(folder).catch(() => []);
+    const [entry] = entries.filter((name) => name.startsWith(`${basename(scenario)}-`));
+    if (entry === undefined) throw new Error(`The conformance suite left no result of ${scenario}:\n${log}`);
+    return JSON.parse(await readFile(join(folder, entry, 'checks.json'), 'utf8')) as Check[];
   } finally {
     await rm(output, { recursive: true, force: true });
   }
