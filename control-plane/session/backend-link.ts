@@ -130,7 +130,7 @@ export class BackendLink {
   }
 
   /** The credential that is nobody's own; undefined where the backend is told nothing without a live caller. */
-  get unattended(): Credential | Promise<Credential> | undefined {
+  unattended(): Credential | Promise<Credential> | undefined {
     return this.#options.strategy.unattended?.();
   }
 
@@ -359,7 +359,7 @@ export class BackendLink {
   /** The credential for a DELETE: the live caller's, or one that needs no caller. Without either the backend is told nothing. */
   async #farewell(caller: Caller | undefined): Promise<Credential | undefined> {
     try {
-      if (caller === undefined) return await this.unattended;
+      if (caller === undefined) return await this.unattended();
       return await this.credential(caller, AbortSignal.timeout(2_000));
     } catch {
       return undefined;

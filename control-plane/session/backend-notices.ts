@@ -90,7 +90,7 @@ export class BackendNotices {
       if (listener !== undefined)
         return link.credential(listener.caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));
       // Nobody is there in whose name it could be told.
-      return link.unattended ?? Promise.reject(new MeshError('cancelled', 'No live caller.'));
+      return link.unattended() ?? Promise.reject(new MeshError('cancelled', 'No live caller.'));
     };
     const request = { ...notice, call, stream: call?.stream ?? listener?.stream, credential };
     const { bytes, scanned } = notice.message;

@@ -113,7 +113,7 @@ export class InheritedRequests {
       return;
     }
     const caller = this.#options.liveCaller(this.#session);
-    if (caller === undefined && link.unattended === undefined) {
+    if (caller === undefined && !link.sharesCredential) {
       this.#overdue = true;
       return;
     }
@@ -129,7 +129,7 @@ async function refuse(
 ): Promise<void> {
   const credential =
     caller === undefined
-      ? await link.unattended
+      ? await link.unattended()
       : await link.credential(caller, AbortSignal.timeout(CREDENTIAL_TIMEOUT_MS));
   if (credential === undefined) return;
   const error = new MeshError('cancelled', 'The call that asked was lost with its replica.');
