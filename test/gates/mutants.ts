@@ -144,6 +144,27 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/faults/identity.test.ts'],
   },
   {
+    behaviour: 'an issuer that cannot be asked about a token has not refused it',
+    file: VERIFIER,
+    find: 'const answer = await introspector?.ask(token);',
+    replace: 'const answer = await introspector?.ask(token).catch(() => undefined);',
+    tests: ['test/unit/identity-introspection.test.ts'],
+  },
+  {
+    behaviour: 'what forbids and cannot be evaluated denies',
+    file: 'control-plane/identity/cedar-engine.ts',
+    find: "return errors.some(({ policy }) => this.#forbids(policy)) ? 'deny' : decision;",
+    replace: 'return decision;',
+    tests: ['test/unit/identity-policies.test.ts'],
+  },
+  {
+    behaviour: 'an argument that stands twice is not decided about',
+    file: 'control-plane/identity/cedar-values.ts',
+    find: 'if (seen.has(folded) || RESERVED.has(folded)) throw new Ambiguous(name);',
+    replace: '',
+    tests: ['test/unit/identity-policies.test.ts'],
+  },
+  {
     behaviour: 'a foreign origin is refused',
     file: 'sidecar/http/checks.ts',
     find: "  if (origin !== undefined && duplicate !== 'origin' && !allowsOrigin(rules, origin)) {",

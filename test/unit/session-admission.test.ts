@@ -98,9 +98,9 @@ describe('admission', () => {
       const policies: Policies = {
         readsDefinitions: false,
         decide(question) {
-        asked.push(question);
-        return question.resource.name === 'write' ? 'allow' : 'deny';
-      },
+          asked.push(question);
+          return question.resource.name === 'write' ? 'allow' : 'deny';
+        },
         decideWith: () => 'deny',
       };
       const deciding = admission({ policies, backendScopes: new Map() });
