@@ -82,6 +82,8 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #listeners = new Set<() => void>();
   #rules: AdmissionRules;
+  /** Whether the rules ask for scopes at all. */
+  #asksForScopes: boolean;
   #revision = 0;
   /** What policies say of an item to an authorization context; the context longest unused first. */
   #verdicts = new Map<string, Map<string, Verdict>>();
@@ -89,6 +91,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#rules = options.rules;
+    this.#asksForScopes = asksForScopes(options.rules);
   }
 
   /** Grows with every change of the rules. */
@@ -115,6 +118,7 @@ export class Admission {
   /** Other rules from now on; whoever keeps what was decided hears of it. */
   replace(rules: AdmissionRules): void {
     this.#rules = rules;
+    this.#asksForScopes = asksForScopes(rules);
     this.#revision += 1;
     this.#verdicts = new Map();
     for (const listener of this.#listeners) listener();
@@ -173,13 +177,6 @@ export class Admission {
 
   #neededOfAll(caller: Caller, backend: string): readonly string[] {
     return this.#of(principalOf(caller), this.#rules.backendScopes.get(backend)?.all ?? []);
-  }
-
-  get #asksForScopes(): boolean {
-    for (const { all, tools } of this.#rules.backendScopes.values()) {
-      if (all.length > 0 || tools.size > 0) return true;
-    }
-    return false;
   }
 
   #notHidden(principal: Principal, item: PolicyResource): boolean {
@@ -247,6 +244,11 @@ export class Admission {
 }
 
 const NOTHING: readonly string[] = [];
+
+function asksForScopes({ backendScopes }: AdmissionRules): boolean {
+  return [...backendScopes.values()].some(({ all, tools }) => all.length > 0 || tools.size > 0);
+}
+
 const ARGUMENTS = fields(['arguments']);
 
 /** A URI is decided about as it is written, and as its server may take it. */
