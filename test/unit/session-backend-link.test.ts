@@ -6,9 +6,10 @@ import {
   type BackendSession,
   type OpenOptions,
 } from '../../control-plane/backend/backend.ts';
-import type { Credential } from '../../control-plane/credentials/strategy.ts';
+import type { Credential, CredentialStrategy } from '../../control-plane/credentials/strategy.ts';
 import type { CallerIdentity } from '../../control-plane/identity/caller.ts';
 import { BackendLink, type LinkOptions } from '../../control-plane/session/backend-link.ts';
+import type { MeshError } from '../../shared/errors.ts';
 import { type Cast, makeCast } from '../interleavings/cast.ts';
 import { VirtualClock } from '../interleavings/virtual-clock.ts';
 import { verifies } from '../requirements.ts';
@@ -202,6 +203,79 @@ describe('the link to one backend', () => {
     await handshake(1).succeed();
     expect(await second).to.equal('made-2');
     expect(tokens()).to.deep.equal([cast.owner.token, cast.refreshed.token]);
+  });
+
+  describe('with credentials that somebody issues', () => {
+    /** The n-th is `issued n`, lives for a minute, and is asked for at `obtained[n - 1]`. */
+    function issuing(renews: boolean) {
+      const obtained: (() => void)[] = [];
+      const strategy: CredentialStrategy = {
+        name: 'issuing',
+        obtain: () =>
+          new Promise((resolve) => {
+            const authorization = `issued ${obtained.length + 1}`;
+            obtained.push(() => resolve({ authorization }));
+          }),
+        expiresAt: () => cast.start + 60_000,
+        refused: () => renews,
+      };
+      return { strategy, obtained };
+    }
+
+    it(verifies('BACK-6')('a handshake that is refused is made once more, with another'), async () => {
+      const { strategy, obtained } = issuing(true);
+      const opening = outcome(link({ strategy }).ensure(cast.owner));
+      obtained[0]?.();
+      await settled();
+      await handshake(0).fail(fault('unauthorized'));
+      obtained[1]?.();
+      await settled();
+      await handshake(1).fail(fault('unauthorized'));
+      expect(await opening).to.equal('unauthorized');
+      expect(tokens()).to.deep.equal(['issued 1', 'issued 2']);
+    });
+
+    it('where there is no other, it is not', async () => {
+      const { strategy, obtained } = issuing(false);
+      const opening = outcome(link({ strategy }).ensure(cast.owner));
+      obtained[0]?.();
+      await settled();
+      await handshake(0).fail(fault('unauthorized'));
+      expect(await opening).to.equal('unauthorized');
+      expect(obtained).to.have.length(1);
+    });
+
+    it(
+      verifies('I12')('a session may last as long as the shorter of the caller’s time and the credential’s'),
+      async () => {
+        for (const [caller, lifeMs] of [
+          [cast.owner, 60_000],
+          [cast.ending, cast.ending.expiresAt - cast.start],
+        ] as const) {
+          const { strategy, obtained } = issuing(false);
+          void outcome(link({ strategy }).ensure(caller));
+          obtained[0]?.();
+          await settled();
+          expect(handshakes.at(-1)?.options.lifeMs).to.equal(lifeMs);
+        }
+      },
+    );
+
+    it('one that does not come within a handshake’s time is not waited for, and what it took is not there for the handshake', async () => {
+      const { strategy, obtained } = issuing(false);
+      const clock = new VirtualClock(cast.start);
+      const notes = link({ strategy, clock });
+      const opening = notes.ensure(cast.owner).catch((error: MeshError) => error.reason);
+      clock.advance(10_000);
+      expect(await opening).to.equal('credential_unavailable');
+      const next = outcome(notes.ensure(cast.owner));
+      clock.advance(4_000);
+      obtained[1]?.();
+      await settled();
+      expect(handshake(0).options.timeoutMs).to.equal(6_000);
+      await handshake(0).succeed();
+      expect(await next).to.equal('made-1');
+    });
   });
 
   it(verifies('RST-1')('a hint is taken up without a word to the backend'), () => {
