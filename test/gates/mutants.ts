@@ -12,6 +12,7 @@ export interface Mutant {
 }
 
 const SESSION = 'control-plane/session';
+const CREDENTIALS = 'control-plane/credentials';
 const VERIFIER = 'control-plane/identity/verifier.ts';
 const INTERLEAVINGS = ['test/interleavings/identity.test.ts'];
 const STORE_CONTRACT = ['test/contract/session-store.test.ts'];
@@ -263,6 +264,45 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    refusal === undefined\n      ? complaint(bytes, at, scanned)\n',
     replace: "    refusal !== 'never'\n      ? complaint(bytes, at, scanned)\n",
     tests: ['test/faults/json-rpc-scan.test.ts'],
+  },
+  {
+    behaviour: 'a token with a wider scope than asked for is not used',
+    file: `${CREDENTIALS}/issued-token.ts`,
+    find: "    throw refused(backend, 'a token with a wider scope than asked for');\n",
+    replace: '    return;\n',
+    tests: ['test/unit/credential-strategies.test.ts'],
+    only: 'a wider scope',
+  },
+  {
+    behaviour: 'a token for another subject is not used',
+    file: `${CREDENTIALS}/issued-token.ts`,
+    find: "  if (subject !== expected.subject) throw refused(expected.backend, 'a token for another subject');\n",
+    replace: '',
+    tests: ['test/unit/credential-strategies.test.ts'],
+    only: 'another subject',
+  },
+  {
+    behaviour: 'an exchanged token ends with the token that it was exchanged for',
+    file: `${CREDENTIALS}/issued-token.ts`,
+    find: '  const ends = [expected.until];\n',
+    replace: '  const ends = [Number.POSITIVE_INFINITY];\n',
+    tests: ['test/unit/credential-strategies.test.ts'],
+    only: 'ends with the token',
+  },
+  {
+    behaviour: 'a backend that refuses everything asks no provider for everything',
+    file: `${CREDENTIALS}/credential-cache.ts`,
+    find: '    if (this.#options.clock.now() - entry.renewedAt < RENEW_EVERY_MS) return false;\n',
+    replace: '',
+    tests: ['test/unit/credential-cache.test.ts'],
+  },
+  {
+    behaviour: 'passthrough hands on what names the backend, and nothing else',
+    file: `${CREDENTIALS}/passthrough.ts`,
+    find: '      if (!identity.audience.includes(audience)) throw notMeantFor(backend);\n',
+    replace: '',
+    tests: ['test/unit/credential-strategies.test.ts'],
+    only: 'passthrough',
   },
   {
     behaviour: 'no token is logged',
