@@ -1,5 +1,6 @@
 import type { JWTPayload } from 'jose';
 import type { IssuerSettings } from '../settings.ts';
+import { ANONYMOUS_BINDING, bindingKeyOf } from './binding-key.ts';
 import type { Actor, AnonymousCaller, CallerIdentity, IdentityBinding } from './caller.ts';
 import { ANONYMOUS_CONTEXT, contextDigest } from './context-digest.ts';
 import { TokenFault } from './refusal.ts';
@@ -31,17 +32,16 @@ export function makeCaller(token: string, claims: JWTPayload, issuer: IssuerSett
     ...visible,
     expiresAt: (claims.exp ?? 0) * 1000,
     token,
-    bindingKey: JSON.stringify([binding.issuer, binding.subject, binding.tenant]),
+    bindingKey: bindingKeyOf(binding),
     contextDigest: contextDigest({ ...visible, scopeClaim }),
   }) as CallerIdentity;
 }
 
-/** All anonymous callers share one binding: the session id alone opens their sessions, through any sidecar. */
 export function makeAnonymous(node: string): AnonymousCaller {
   return Object.freeze({
     kind: 'anonymous',
     node,
-    bindingKey: JSON.stringify(['anonymous']),
+    bindingKey: ANONYMOUS_BINDING,
     contextDigest: ANONYMOUS_CONTEXT,
   }) as AnonymousCaller;
 }
