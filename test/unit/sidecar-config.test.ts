@@ -5,6 +5,9 @@ import { expect } from 'chai';
 import { ConfigError } from '../../shared/config/parse.ts';
 import { loadSettings } from '../../sidecar/config.ts';
 import { parseListenAddress } from '../../sidecar/http/address.ts';
+import { verifies } from '../requirements.ts';
+import { AUTHORITY, KEY } from '../support/certificates.ts';
+import { AGENT, OTHER_KEY } from '../support/mesh-certificates.ts';
 
 describe('the configuration of a sidecar', () => {
   let folder: string;
@@ -54,26 +57,50 @@ describe('the configuration of a sidecar', () => {
     const yaml = [
       // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's own notation
       'node: ${NODE_NAME}',
-      'controlPlane: { dns: "replicas.mesh.svc:4290" }',
+      'controlPlane: { dns: "replicas.mesh.localhost:4290" }',
       'timeouts: { drain: 5s }',
       'listen: { mcp: "unix:/run/mcp.sock" }',
     ].join('\n');
     const settings = load(yaml, ['--virtual-server', 'files', '--ops', '[::1]:0'], { NODE_NAME: 'n-1' });
     expect(settings).to.include({ node: 'n-1', virtualServer: 'files' });
-    expect(settings.controlPlane).to.deep.equal({ dns: 'replicas.mesh.svc', port: 4290 });
+    expect(settings.controlPlane).to.deep.equal({ dns: 'replicas.mesh.localhost', port: 4290 });
     expect(settings.listen).to.deep.equal({
       mcp: { kind: 'unix', path: '/run/mcp.sock' },
       ops: { host: '::1', port: 0 },
     });
     expect(settings.timeouts.drain).to.equal(5_000);
-    const flags = ['--control-plane', 'a:1', '--control-plane', 'b:2'];
-    expect(load(yaml, flags, { NODE_NAME: 'n-1' }).controlPlane).to.deep.equal(['a:1', 'b:2']);
+    const addresses = ['127.0.0.1:1', '[::1]:2'];
+    const flags = addresses.flatMap((address) => ['--control-plane', address]);
+    expect(load(yaml, flags, { NODE_NAME: 'n-1' }).controlPlane).to.deep.equal(addresses);
   });
 
   it('tells every problem with its place and a suggestion', () => {
     const told = problems('lissten: {}\ntimeouts:\n  headers: 5\n  drian: 1s\n');
     expect(told).to.contain('sidecar.yaml:1: lissten: unknown key; did you mean listen?');
     expect(told).to.contain('timeouts.drian').and.contain('did you mean drain?');
+  });
+
+  it(verifies('G10')('speaks plain text to this machine only; beyond it, with certificates that fit'), () => {
+    const refused = 'plain text is for loopback addresses';
+    expect(problems(undefined, ['--control-plane', 'replica.example:4290'])).to.contain(refused);
+    expect(problems('controlPlane: { addresses: ["127.0.0.1:1", "10.0.0.1:4290"] }')).to.contain(refused);
+    expect(problems('controlPlane: { dns: "mesh.svc:4290" }')).to.contain(refused);
+
+    const yaml = 'controlPlane: { dns: "mesh.svc:4290", tls: { ca: ca.pem, cert: cert.pem, key: key.pem } }';
+    expect(problems(yaml)).to.contain('controlPlane.tls.key: cannot read');
+    writeFileSync(join(folder, 'ca.pem'), AUTHORITY);
+    writeFileSync(join(folder, 'cert.pem'), AGENT);
+    writeFileSync(join(folder, 'key.pem'), OTHER_KEY);
+    expect(problems(yaml)).to.contain('controlPlane.tls.key: this key is not that of the certificate');
+    writeFileSync(join(folder, 'key.pem'), KEY);
+    expect(load(yaml).tls).to.deep.equal({
+      files: { ca: join(folder, 'ca.pem'), cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') },
+      serverName: 'mesh.svc',
+      serverId: undefined,
+    });
+    const id = yaml.replace('ca:', 'serverId: "spiffe://mesh.example", serverName: "a b", ca:');
+    expect(problems(id)).to.contain('controlPlane.tls.serverName: expected a host name');
+    expect(problems(id.replace('spiffe:', 'https:'))).to.contain('tls.serverId: expected a SPIFFE id');
   });
 
   it('refuses what would expose the listener, and times that contradict each other', () => {
@@ -93,7 +120,7 @@ describe('the configuration of a sidecar', () => {
     });
     expect(load(`${unix}token: { env: T }`, [], { T: 'abc' }).token).to.deep.equal({ value: 'abc' });
     expect(problems(`${unix}token: { env: T }`)).to.contain('T is not set');
-    expect(problems(`${unix}token: { env: T, file: t }`)).to.contain('either file or env');
+    expect(problems(`${unix}token: { env: T, file: t }`)).to.contain('expected one of file and env');
     expect(problems('token: { file: t }')).to.contain('allowSharedLoopback');
     expect(load('token: { file: t }\nallowSharedLoopback: true').token).to.have.property('file');
   });
