@@ -10,6 +10,7 @@ import { PolicyFault } from './identity/cedar-policy-set.ts';
 import { ScopeHierarchy } from './identity/scopes.ts';
 import type { AdmissionRules } from './session/admission.ts';
 import type { Settings } from './settings.ts';
+import { DefinitionPins } from './virtual-server/pins.ts';
 
 /**
  * What decides who may see and use what, as configuration has it. Throws
@@ -20,7 +21,9 @@ export function admissionRules(
   onPolicyError: (error: PolicyError) => void,
 ): AdmissionRules & { readonly policies: CedarPolicies | undefined } {
   const { issuers, scopeImplies } = identity;
+  const { pinning } = admission;
   const scopes = new ScopeHierarchy(scopeImplies);
+  const pins = pinning === undefined ? undefined : new DefinitionPins(pinning);
   const policies =
     admission.policies.length === 0 ? undefined : readPolicies(admission, { scopes, onError: onPolicyError });
   return {
@@ -30,6 +33,7 @@ export function admissionRules(
     // A challenge leads nowhere where nobody can sign in.
     onMissingScope: issuers.length === 0 ? 'hide' : admission.onMissingScope,
     policies,
+    pins,
   };
 }
 

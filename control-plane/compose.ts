@@ -28,6 +28,7 @@ import {
 } from './observe.ts';
 import { AuditLog } from './ops/audit-log.ts';
 import { ConfigReload } from './ops/config-reload.ts';
+import { DefinitionWatch } from './ops/definition-watch.ts';
 import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
@@ -37,6 +38,7 @@ import type { WelcomeFacts } from './rpc/mesh-service.ts';
 import { Admission } from './session/admission.ts';
 import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { CallLimits } from './session/call-limits.ts';
+import type { ShownItems } from './session/catalogues.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
@@ -120,6 +122,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
       granted: (session) => capabilities.granted(session),
     },
     ended: (id) => mesh.endSession(id),
+    onItems: (list) => definitions.saw(list),
   });
   program.defer('sessions', () => sessions.stop());
   const capabilities = new CapabilityHub({
@@ -127,6 +130,14 @@ export async function startControlPlane(source: SettingsSource, program: Program
     clock: systemClock,
     key: keys.index.current,
     sessionIdleMs: settings.limits.sessionIdleMs,
+  });
+  const definitions = new DefinitionWatch({
+    pins: () => admission.pins,
+    shown: () => sessions.shownItems(),
+    clock: systemClock,
+    metrics,
+    audit,
+    log,
   });
   const verifier = new LiveVerifier(settings.identity, { clock: systemClock, log });
   const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier });
@@ -233,6 +244,7 @@ interface SessionParts {
   readonly admission: Admission;
   readonly watcher: ListWatcher;
   readonly ended: (sessionId: string) => void;
+  readonly onItems: (list: ShownItems) => void;
 }
 
 function sessionPlane(parts: SessionParts): SessionPlane {
@@ -252,6 +264,7 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     callLimits: parts.callLimits,
     observer: observeSessions({ metrics, log, audit }),
     onSessionEnded: ended,
+    onItems: parts.onItems,
     watcher,
     onFault: (error) => log.error('a request failed', { reason: error.reason, error }),
   });

@@ -26,5 +26,19 @@ export const Admission = section({
   schema: v.optional(source()),
 });
 
+/** What happens to a definition that is none of those approved for its name, and to one whose name has none. */
+const onChange = oneOf(['flag', 'quarantine']);
+const onNew = oneOf(['allow', 'flag', 'quarantine']);
+
+/** Approved definitions of tools and prompts (ARCHITECTURE.md, Approved definitions). */
+export const Pinning = section({
+  file: text(),
+  onChange: v.optional(onChange, 'quarantine'),
+  onNew: v.optional(onNew, 'flag'),
+});
+
+/** The same for one backend. */
+export const BackendPinning = section({ onChange: v.optional(onChange), onNew: v.optional(onNew) });
+
 /** Scopes without which a tool, or anything of a backend, is not to be used. */
 export const requiredScopes = v.optional(list(text()), []);

@@ -1,10 +1,20 @@
 import type { Path } from '../shared/config/variables.ts';
 import type { Source } from './config-admission-schema.ts';
 import type { ConfigContext } from './config-context.ts';
+import { resolvePinning } from './config-pinning.ts';
 import type { ConfigFile } from './config-schema.ts';
 import type { AdmissionSettings, PolicySource } from './settings.ts';
 
-export function resolveAdmission(file: ConfigFile, context: ConfigContext): AdmissionSettings {
+export interface AdmissionOptions {
+  /** The file of approved definitions need not be there: it is about to be written. */
+  readonly unwrittenPins: boolean;
+}
+
+export function resolveAdmission(
+  file: ConfigFile,
+  context: ConfigContext,
+  { unwrittenPins }: AdmissionOptions,
+): AdmissionSettings {
   const { admission, mcpServers } = file;
   const policies = admission.policies.map((source, at) =>
     read(['admission', 'policies', at], source, context),
@@ -28,6 +38,7 @@ export function resolveAdmission(file: ConfigFile, context: ConfigContext): Admi
         },
       ]),
     ),
+    pinning: resolvePinning(file, context, unwrittenPins),
   };
 }
 

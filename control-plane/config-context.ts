@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Environment, Path, Problem } from '../shared/config/variables.ts';
 import type { ReadFiles } from '../shared/config/watched-files.ts';
@@ -25,6 +26,11 @@ export class ConfigContext {
 
   path(relative: string): string {
     return resolve(this.folder, relative);
+  }
+
+  /** Whether there is such a file. */
+  isThere(name: string): boolean {
+    return existsSync(this.path(name));
   }
 
   /** The text of a file named in the configuration; empty, and a problem, when it cannot be read. */

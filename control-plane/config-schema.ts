@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
-import { Admission, requiredScopes } from './config-admission-schema.ts';
+import { Admission, BackendPinning, Pinning, requiredScopes } from './config-admission-schema.ts';
 import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
 import { AuditSection } from './config-audit.ts';
 import { CallLimitsSection } from './config-call-limits.ts';
@@ -86,6 +86,7 @@ const backendCommon = {
     {},
   ),
   requiredScopes,
+  pinning: v.optional(BackendPinning),
   filter: v.optional(Filters, {}),
   tools: v.optional(table(ToolEntry), {}),
   prompts: v.optional(table(section({ name: v.optional(legalName()), ...texts })), {}),
@@ -318,6 +319,7 @@ export const ConfigFile = section({
   ),
   identity: v.optional(Identity, {}),
   admission: v.optional(Admission, {}),
+  pinning: v.optional(Pinning),
   advertise: v.optional(
     section({ resource: v.optional(httpUrl()), scopes: v.optional(list(text()), []) }),
     {},

@@ -43,6 +43,8 @@ export interface LoadOptions {
   readonly overrides?: Overrides;
   /** Where it is noted what was read: the file, and the files that it names. */
   readonly files?: ReadFiles;
+  /** The file of approved definitions need not be there: it is about to be written. */
+  readonly unwrittenPins?: boolean;
 }
 
 /** Where a replica's settings come from, so that they can be read again. */
@@ -102,7 +104,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       context,
     ),
     identity: resolveIdentity(file, context),
-    admission: resolveAdmission(file, context),
+    admission: resolveAdmission(file, context, { unwrittenPins: options.unwrittenPins === true }),
     advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
     backends: resolveBackends(file, context),
     virtualServers: resolveVirtualServers(file, context),

@@ -6,6 +6,7 @@ import type { Keys } from './keys.ts';
 import type { StoreSettings } from './store/settings.ts';
 
 import type { Naming } from './virtual-server/naming.ts';
+import type { Pinning } from './virtual-server/pins.ts';
 import type { ShapeSettings } from './virtual-server/shape.ts';
 /**
  * The control plane's configuration, resolved: defaults filled in, durations in
@@ -115,6 +116,13 @@ export interface AdmissionSettings {
   readonly schema: PolicySource | undefined;
   /** By the backend's configured name. */
   readonly backends: ReadonlyMap<string, BackendScopeSettings>;
+  /** Which definitions of tools and prompts were approved; undefined: any will do. */
+  readonly pinning: PinningSettings | undefined;
+}
+
+export interface PinningSettings extends Pinning {
+  /** Absolute. */
+  readonly file: string;
 }
 
 export interface PolicySource {

@@ -1,3 +1,4 @@
+import type { Item } from '../virtual-server/item.ts';
 import type { Principal } from './principal.ts';
 
 export const ACTIONS = ['list', 'call', 'read', 'get', 'subscribe', 'complete'] as const;
@@ -13,8 +14,8 @@ export interface PolicyResource {
   readonly name: string;
   /** The name or URI that the client uses. */
   readonly visible: string;
-  /** The raw definition as its backend gave it; undefined for a URI that no list holds. */
-  readonly definition: { readonly bytes: Buffer; readonly hash: string } | undefined;
+  /** As clients see it; undefined for what no list holds. */
+  readonly definition: Pick<Item, 'bytes' | 'hash' | 'given'> | undefined;
 }
 
 export interface Question {

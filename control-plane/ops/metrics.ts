@@ -32,6 +32,10 @@ export interface Metrics {
   readonly lateFrames: Counter<'kind'>;
   /** Requests that were not admitted: denied, or for want of a scope. */
   readonly admissionRefusals: Counter<'backend' | 'reason'>;
+  /** Distinct definitions of tools and prompts that live sessions are shown, by how they stand to what was approved. */
+  readonly toolDefinitions: Gauge<'backend' | 'state'>;
+  /** Definitions that came to be others than those that were approved, or came back. */
+  readonly toolChanges: Counter<'backend' | 'state'>;
   /** Readings of the configuration in a running replica: `applied`, `unchanged` or `rejected`. */
   readonly configReloads: Counter<'result'>;
   /** 1 where the last reading was right, 0 where it was refused. */
@@ -122,6 +126,18 @@ export function createMetrics(): Metrics {
       name: 'outrigger_admission_refusals_total',
       help: 'Requests that were not admitted, by what they named and why.',
       labelNames: ['backend', 'reason'],
+      registers,
+    }),
+    toolDefinitions: new Gauge({
+      name: 'outrigger_tool_definitions',
+      help: 'Definitions of tools and prompts that live sessions are shown, by how they stand to what was approved.',
+      labelNames: ['backend', 'state'],
+      registers,
+    }),
+    toolChanges: new Counter({
+      name: 'outrigger_tool_definition_changes_total',
+      help: 'Definitions of tools and prompts that changed against what was approved, or came back.',
+      labelNames: ['backend', 'state'],
       registers,
     }),
     configReloads: new Counter({

@@ -9,7 +9,8 @@ import { type Principal, principalOf } from '../identity/principal.ts';
 import type { ScopeHierarchy } from '../identity/scopes.ts';
 import type { BackendScopeSettings } from '../settings.ts';
 import { canonicalUri } from '../virtual-server/canonical-uri.ts';
-import type { RouteKind } from '../virtual-server/routes.ts';
+import type { DefinitionPins } from '../virtual-server/pins.ts';
+import { LIST_OF, type RouteKind } from '../virtual-server/routes.ts';
 
 /** What decides, as configuration has it. */
 export interface AdmissionRules {
@@ -20,6 +21,8 @@ export interface AdmissionRules {
   /** What a caller sees that lacks a scope: the item, and a challenge when it is used; or nothing. */
   readonly onMissingScope: 'challenge' | 'hide';
   readonly policies: Policies | undefined;
+  /** What definitions were approved; undefined: any will do. */
+  readonly pins: DefinitionPins | undefined;
 }
 
 /** Why somebody was not admitted. */
@@ -27,7 +30,14 @@ export interface Refusal {
   readonly caller: Caller;
   readonly action: Action;
   readonly item: PolicyResource;
-  readonly why: 'denied' | 'insufficient_scope';
+  /** `quarantined`: its definition is none that was approved. */
+  readonly why: 'denied' | 'insufficient_scope' | 'quarantined';
+}
+
+/** Why an item is not shown, or (`scope_missing`) is shown and cannot be used. */
+export interface Objection {
+  readonly why: 'denied' | 'hidden' | 'scope_missing';
+  readonly scopes: readonly string[];
 }
 
 export interface AdmissionOptions {
@@ -101,18 +111,35 @@ export class Admission {
 
   /** Whether some items may be hidden from some callers. */
   get hides(): boolean {
-    const { policies, onMissingScope } = this.#rules;
-    return policies !== undefined || (onMissingScope === 'hide' && this.#asksForScopes);
+    const { policies, onMissingScope, pins } = this.#rules;
+    if (policies !== undefined || pins?.holdsBack === true) return true;
+    return onMissingScope === 'hide' && this.#asksForScopes;
   }
 
   /** Whether some uses may be refused. */
   get guards(): boolean {
-    return this.#rules.policies !== undefined || this.#asksForScopes;
+    const { policies, pins } = this.#rules;
+    return policies !== undefined || pins?.holdsBack === true || this.#asksForScopes;
   }
 
   /** Whether a decision may depend on what a backend says of an item. */
   get readsDefinitions(): boolean {
     return this.#rules.policies?.readsDefinitions ?? false;
+  }
+
+  /** The approved definitions, where there are any to compare with. */
+  get pins(): DefinitionPins | undefined {
+    return this.#rules.pins;
+  }
+
+  /** Whether nothing of such a list is used but under a definition that its backend shows now, and that was approved. */
+  needsCurrent(backend: string, kind: RouteKind): boolean {
+    return this.#rules.pins?.mayHoldBack(backend, LIST_OF[kind]) === true;
+  }
+
+  /** Whether the definition of an item is one that may be seen and used. */
+  approves(item: PolicyResource): boolean {
+    return !this.#heldBack(item);
   }
 
   /** Other rules from now on; whoever keeps what was decided hears of it. */
@@ -132,7 +159,15 @@ export class Admission {
 
   /** Whether the item stands in the lists of the caller. */
   shows(principal: Principal, item: PolicyResource): boolean {
-    return this.#seen(principal, item) && this.#notHidden(principal, item);
+    return !this.#heldBack(item) && this.#seen(principal, item) && this.#notHidden(principal, item);
+  }
+
+  /** What speaks against an item for a caller, and the scopes that using it needs; undefined where neither policies nor scopes do. For admins. */
+  objection(principal: Principal, item: PolicyResource): Objection | undefined {
+    if (!this.#seen(principal, item)) return { why: 'denied', scopes: NOTHING };
+    const scopes = this.#needed(principal, item);
+    if (this.#covers(principal, scopes)) return undefined;
+    return { why: this.#notHidden(principal, item) ? 'scope_missing' : 'hidden', scopes };
   }
 
   /**
@@ -141,6 +176,7 @@ export class Admission {
    * a token, with all scopes that the operation needs.
    */
   admits(caller: Caller, { action, message }: Use, item: PolicyResource): boolean {
+    if (this.#heldBack(item)) return false;
     const principal = principalOf(caller);
     if (!this.#notHidden(principal, item) || !this.#permits(principal, { action, message }, item))
       return false;
@@ -152,7 +188,7 @@ export class Admission {
 
   /** Something that was asked for is not admitted, and is answered as if it did not exist. */
   denied(caller: Caller, { action }: Use, item: PolicyResource): void {
-    this.#options.onRefused({ caller, action, item, why: 'denied' });
+    this.#options.onRefused({ caller, action, item, why: this.#heldBack(item) ? 'quarantined' : 'denied' });
   }
 
   /**
@@ -173,6 +209,13 @@ export class Admission {
   /** Throws as `admits` does for a caller that lacks one of them. */
   requireReach(caller: Caller, backend: string): void {
     if (!this.reaches(caller, backend)) throw missingScope(caller, this.#neededOfAll(caller, backend));
+  }
+
+  /** Whether its definition is one that nobody may see or use. */
+  #heldBack({ backend, kind, name, definition }: PolicyResource): boolean {
+    const { pins } = this.#rules;
+    if (pins === undefined || definition === undefined) return false;
+    return pins.standing({ backend, kind: LIST_OF[kind], name }, definition)?.state === 'quarantined';
   }
 
   #neededOfAll(caller: Caller, backend: string): readonly string[] {

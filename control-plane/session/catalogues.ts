@@ -3,20 +3,22 @@ import { MeshError } from '../../shared/errors.ts';
 import { resultWithMeta } from '../../shared/json-rpc/envelope.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { PolicyResource } from '../identity/policies.ts';
-import { principalOf } from '../identity/principal.ts';
+import { type Principal, principalOf } from '../identity/principal.ts';
 import {
   buildCatalogue,
   type Catalogue,
+  type Entry,
   type ListKind,
   type Route,
   type RouteKind,
 } from '../virtual-server/catalogue.ts';
-import { type Item, KINDS } from '../virtual-server/item.ts';
+import { type BackendItems, type Item, KINDS } from '../virtual-server/item.ts';
 import { LIST_OF, type Routes, routesFrom } from '../virtual-server/routes.ts';
+import type { Shapes } from '../virtual-server/shape.ts';
 import type { Admission, Use } from './admission.ts';
 import { type CallEnvironment, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
-import { BACKENDS_META, outages } from './backend-outages.ts';
+import { BACKENDS_META, type Outage, outages } from './backend-outages.ts';
 import { type BackendList, readList } from './list-reader.ts';
 import {
   failures,
@@ -63,8 +65,29 @@ export interface CatalogueOptions {
   readonly onStale: (session: LiveSession, kinds: readonly ListKind[]) => void;
   /** A list that a reader no longer waited for has been read after all. */
   readonly onLate: (session: LiveSession, kind: ListKind) => void;
+  /** A backend shows a session other items than before. */
+  readonly onItems: (list: ShownItems) => void;
   /** Another authorization context uses the session: what its client was shown may not be what this caller sees. */
   readonly onNewContext: (session: LiveSession, caller: Caller) => void;
+}
+
+/** What a backend shows of one kind. The same array for the same items. */
+export interface ShownItems {
+  readonly backend: string;
+  readonly kind: ListKind;
+  readonly items: readonly Item[];
+}
+
+/** What one authorization context of a session sees, and what there is. */
+export interface SeenView {
+  readonly principal: Principal;
+  /** Last known items of each backend, as it gave them. */
+  readonly items: ReadonlyMap<string, BackendItems>;
+  readonly shapes: Shapes;
+  readonly catalogue: Catalogue;
+  /** Items that have a name and are not shown. */
+  readonly hidden: ReadonlySet<Entry>;
+  readonly missing: Readonly<Record<string, Outage>>;
 }
 
 /** What a request of a client names, and is about to use. */
@@ -157,14 +180,7 @@ export class Catalogues {
     const unread = catalogue.unread(list);
     const [silent] =
       found?.rivals ?? (found === undefined ? candidates : []).filter((each) => unread.includes(each));
-    if (silent !== undefined) {
-      const failure = view.readings.get(listKey(silent, list))?.failure;
-      const why = failure?.message ?? `The backend "${silent}" has not answered yet.`;
-      throw new MeshError('backend_unavailable', `This may be the backend "${silent}"'s. ${why}`, {
-        backend: silent,
-        cause: failure,
-      });
-    }
+    if (silent !== undefined) throw silentOwner(view, silent, list);
     return found;
   }
 
@@ -257,6 +273,35 @@ export class Catalogues {
     this.#options.onStale(session, KINDS);
   }
 
+  /** What backends showed these sessions last, each list once. */
+  shown(sessions: Iterable<LiveSession>): readonly ShownItems[] {
+    const found = new Map<string, Map<readonly Item[], ShownItems>>();
+    const views = [...sessions].flatMap((session) => [...(this.#views.get(session)?.values() ?? [])]);
+    for (const [backend, lists] of views.flatMap(({ items }) => [...items])) {
+      for (const kind of KINDS) {
+        const items = lists[kind];
+        if (items === undefined) continue;
+        const key = listKey(backend, kind);
+        found.set(key, (found.get(key) ?? new Map()).set(items, { backend, kind, items }));
+      }
+    }
+    return [...found.values()].flatMap((lists) => [...lists.values()]);
+  }
+
+  /** What each authorization context of a session is shown, and what was read and is kept from it. For admins; asks no backend. */
+  seen(session: LiveSession): Promise<readonly SeenView[]> {
+    const views = [...(this.#views.get(session)?.values() ?? [])];
+    return Promise.all(
+      views.map(async (view) => {
+        const catalogue = this.#catalogue(session, view);
+        const { hidden } = await this.#shown.of(view.principal, catalogue);
+        const missing = Object.assign({}, outages(session), ...KINDS.map((kind) => failures(view, kind)));
+        const { shapes } = this.#rules(session);
+        return { principal: view.principal, items: view.items, shapes, catalogue, hidden, missing };
+      }),
+    );
+  }
+
   /** The session left this replica. */
   forget(session: LiveSession): void {
     this.#views.delete(session);
@@ -274,6 +319,17 @@ export class Catalogues {
     const view = this.#view(session, caller);
     const list = LIST_OF[kind];
     const link = session.links.get(backend);
+    if (link !== undefined && this.#options.admission.needsCurrent(backend, kind)) {
+      if (this.#freshFor(session, view, { link, kind: list }) <= 0)
+        await this.#read(session, caller, { view, link, kind: list });
+      const item = itemAt(this.#catalogue(session, view), kind, { ...route, visible });
+      // What it may not be used under is none of the caller's business, not even when nobody answers.
+      if (item.definition !== undefined && !this.#options.admission.approves(item)) return item;
+      if (view.readings.get(listKey(backend, list))?.failure !== undefined)
+        throw silentOwner(view, backend, list);
+      // What a backend does not list has no definition that anybody approved.
+      return item.definition === undefined ? undefined : item;
+    }
     const isUnread = () => view.items.get(backend)?.[list] === undefined;
     if (this.#options.admission.readsDefinitions && link !== undefined && isUnread()) {
       await this.#read(session, caller, { view, link, kind: list });
@@ -424,6 +480,7 @@ export class Catalogues {
       if (before !== undefined && sameItems(items, before)) return;
       view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
       view.catalogue = undefined;
+      this.#options.onItems({ backend: link.name, kind, items });
     } catch (thrown) {
       view.readings.set(id, { ...reading, at: clock.now(), failure: toMeshError(thrown, link.name) });
     }
@@ -450,6 +507,14 @@ function routeIn(
 
 function isCertain(route: Route | undefined): route is Route {
   return route !== undefined && route.rivals === undefined;
+}
+
+/** What a name that a backend may own is answered with while that backend does not tell. */
+function silentOwner(view: ListView, backend: string, list: ListKind): MeshError {
+  const failure = view.readings.get(listKey(backend, list))?.failure;
+  const why = failure?.message ?? `The backend "${backend}" has not answered yet.`;
+  const text = `This may be the backend "${backend}"'s. ${why}`;
+  return new MeshError('backend_unavailable', text, { backend, cause: failure });
 }
 
 /** The backends that are missing from a list, and why, as raw JSON. */

@@ -26,7 +26,7 @@ import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
 import { RESTARTED_META } from './backend-outages.ts';
 import type { CallLimits } from './call-limits.ts';
-import type { Catalogues } from './catalogues.ts';
+import type { Catalogues, Wanted } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
 import { noteTask } from './known-tasks.ts';
 import type { LiveSession } from './live-session.ts';
@@ -157,16 +157,18 @@ export class ClientRequests {
       );
     const visible = decodeString(message.bytes, span);
     const use = useOf(message);
-    const route = await this.#options.catalogues.route(session, caller, { kind, visible, use });
-    if (route === undefined) throw new MeshError('invalid_params', `Unknown ${kind}.`);
+    const wanted = { kind, visible, use };
+    const route = await this.#options.catalogues.route(session, caller, wanted);
+    if (route === undefined) throw unknown(wanted);
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
     if (call.method === 'resources/subscribe') requireRoom(session, visible);
     const { backend } = route;
     const item = { backend, kind, item: route.original, visible };
     const release = await this.#admit(turn, item);
     try {
-      if (createsTask(turn)) return await this.#create(turn, call, { backend, splices });
-      const answer = await this.#call(turn, call, { backend, splices });
+      const target = { backend, splices, wanted: { ...wanted, original: route.original } };
+      if (createsTask(turn)) return await this.#create(turn, call, target);
+      const answer = await this.#call(turn, call, target);
       if (answer.scanned.error === undefined) await this.#noteSubscription(turn, visible);
       return this.#relay(turn, call, { backend, answer });
     } finally {
@@ -277,7 +279,7 @@ export class ClientRequests {
     const logging = [...session.links.values()].filter(
       (link) => link.session?.facts.capabilities['logging'] !== undefined,
     );
-    const told = logging.map((link) => this.#send(turn, link));
+    const told = logging.map((link) => this.#tell(turn, link));
     await this.#atMost(LEVEL_MS, Promise.allSettled([session.saved(), ...told]));
     return response(call.id, EMPTY);
   }
@@ -307,7 +309,32 @@ export class ClientRequests {
     return this.#relay(turn, call, { backend: only, answer });
   }
 
-  #call(turn: Turn, call: RunningCall, { backend, splices, check }: Target): Promise<Message> {
+  /**
+   * What may be used under an approved definition only is used at the backend session that shows it: where that was
+   * made afresh meanwhile, what the new one shows is looked at before anything is sent there.
+   */
+  async #call(turn: Turn, call: RunningCall, target: Target): Promise<Message> {
+    const { session, caller } = turn;
+    const { backend, wanted } = target;
+    const { admission, catalogues } = this.#options;
+    if (wanted === undefined || !admission.needsCurrent(backend, wanted.kind))
+      return this.#send(turn, call, target);
+    const shown = () => ({ ...target, shownBy: session.links.get(backend)?.session ?? ('nobody' as const) });
+    try {
+      return await this.#send(turn, call, shown());
+    } catch (thrown) {
+      if (!(thrown instanceof ShownByAnother)) throw thrown;
+    }
+    const again = await catalogues.route(session, caller, wanted);
+    if (again?.backend !== backend || again.original !== wanted.original) throw unknown(wanted);
+    return this.#send(turn, call, shown());
+  }
+
+  #send(
+    turn: Turn,
+    call: RunningCall,
+    { backend, splices, check, shownBy }: Target & { readonly shownBy?: BackendSession | 'nobody' },
+  ): Promise<Message> {
     const { session, caller, message, trace } = turn;
     const link = session.links.get(backend);
     if (link === undefined) {
@@ -328,6 +355,7 @@ export class ClientRequests {
         forward(message, { id: rawNumber(id), splices: [...passedOn(turn, call, backend), ...splices] }),
       onSend: (sent) => {
         check?.(sent.backend);
+        if (shownBy !== undefined && shownBy !== sent.backend) throw new ShownByAnother(backend);
         call.sending(sent);
       },
       onMessage: (from, received) =>
@@ -337,7 +365,7 @@ export class ClientRequests {
   }
 
   /** The same request once more, to a backend of several. */
-  #send({ session, caller, message, trace }: Turn, link: BackendLink): Promise<Message> {
+  #tell({ session, caller, message, trace }: Turn, link: BackendLink): Promise<Message> {
     return callBackend(this.#options.calls, {
       session,
       link,
@@ -354,6 +382,17 @@ export class ClientRequests {
         this.#options.notices.unsolicited({ session, link, backend: from, message: received }),
     });
   }
+}
+
+/** Nothing was sent: the backend session is another than the one that was looked at. */
+class ShownByAnother extends MeshError {
+  constructor(backend: string) {
+    super('backend_unavailable', `The backend "${backend}" lost its session again.`, { backend });
+  }
+}
+
+function unknown({ kind }: Pick<Wanted, 'kind'>): MeshError {
+  return new MeshError('invalid_params', `Unknown ${kind}.`);
 }
 
 const LEVELS = new Set(['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']);

@@ -13,7 +13,7 @@ import type { BackendLink, ReachableBackend } from './backend-link.ts';
 import { BackendNotices } from './backend-notices.ts';
 import { BACKENDS_META } from './backend-outages.ts';
 import type { CallLimits } from './call-limits.ts';
-import { Catalogues } from './catalogues.ts';
+import { Catalogues, type ShownItems } from './catalogues.ts';
 import { ClientNotifications } from './client-notifications.ts';
 import { ClientRequests } from './client-requests.ts';
 import { Dispatcher, lostAnswer } from './dispatcher.ts';
@@ -71,6 +71,8 @@ export interface SessionPlaneOptions {
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
   readonly watcher: ListWatcher;
+  /** A backend shows somebody something new, or what it shows counts otherwise since the rules are others. */
+  readonly onItems: (list: ShownItems) => void;
   /** A fault of our own, for the log. */
   readonly onFault: (error: MeshError) => void;
 }
@@ -79,7 +81,11 @@ export interface SessionPlane {
   readonly handle: ExchangeHandler;
   readonly manager: SessionManager;
   /** What is shown to whom now. */
-  readonly lists: Pick<Catalogues, 'known'>;
+  readonly lists: Pick<Catalogues, 'known' | 'seen'>;
+  /** What a backend listed is taken for old in every live session. Returns how many have it. */
+  refresh(backend: string): number;
+  /** What backends showed the live sessions last, each list once. */
+  shownItems(): readonly ShownItems[];
   /** The configuration is another one: live sessions follow it. Returns how many sessions' lists it concerns. */
   reconfigure(change: Change): number;
   stop(): Promise<void>;
@@ -110,6 +116,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     hears: (session, backend) => listening.hears(session, backend),
     onStale: (session, kinds) => watcher.stale(session, kinds),
     onLate: (session, kind) => listChanges.look(session, [kind]),
+    onItems: options.onItems,
     onNewContext: (session, caller) => listChanges.compare(session, caller, KINDS),
   });
   const listening: Listening = new Listening({
@@ -167,6 +174,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
       watcher.stale(session, KINDS);
       listChanges.look(session, KINDS);
     }
+    for (const list of catalogues.shown(manager.sessions())) options.onItems(list);
   });
   const dispatcher = new Dispatcher({
     manager,
@@ -200,6 +208,12 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     handle: dispatcher.handle,
     manager,
     lists: catalogues,
+    refresh(backend) {
+      const having = [...manager.sessions()].filter(({ links }) => links.get(backend)?.session !== undefined);
+      for (const session of having) listChanges.mark(session, backend, KINDS);
+      return having.length;
+    },
+    shownItems: () => catalogues.shown(manager.sessions()),
     reconfigure: (change) =>
       [...manager.sessions()].filter((session) => reconfiguration.apply(session, change)).length,
     stop() {

@@ -12,11 +12,13 @@ import { slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
+import type { Route } from '../virtual-server/catalogue.ts';
 import { readTaskPage, type TaskPage, type TaskPlace } from '../virtual-server/task-results.ts';
 import type { Admission } from './admission.ts';
 import { type CallEnvironment, callBackend, connect, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, type Outage } from './backend-outages.ts';
+import type { Wanted } from './catalogues.ts';
 import type { Turn } from './client-requests.ts';
 import { isOwnTask } from './known-tasks.ts';
 import { namesForClient, type TaskNaming } from './related-tasks.ts';
@@ -29,6 +31,8 @@ export interface Target {
   readonly splices: readonly Splice[];
   /** Throws unless this backend session may be asked. */
   readonly check?: (at: BackendSession) => void;
+  /** What the client named, where it named an item. */
+  readonly wanted?: Wanted & Pick<Route, 'original'>;
 }
 
 /** What a backend answered, and where it speaks of a task. */

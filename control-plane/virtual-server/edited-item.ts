@@ -35,7 +35,8 @@ const pool = new WeakPool<Item>();
 
 type Values = readonly (readonly [name: string, value: unknown])[];
 
-function edit({ bytes, key, keySpan }: Item, values: Values): Item {
+function edit(given: Item, values: Values): Item {
+  const { bytes, key, keySpan } = given;
   const whole = { start: 0, end: bytes.length };
   const splices = overlay(bytes, whole, values);
   const pieces = splice(bytes, whole, splices);
@@ -54,6 +55,7 @@ function edit({ bytes, key, keySpan }: Item, values: Values): Item {
     hash: createHash('sha256').update(own).digest('base64url'),
     key,
     keySpan: { start: keySpan.start + shift, end: keySpan.end + shift },
+    given,
   };
 }
 

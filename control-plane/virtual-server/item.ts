@@ -5,9 +5,9 @@ export const KINDS = ['tools', 'resources', 'resourceTemplates', 'prompts'] as c
 
 export type ListKind = (typeof KINDS)[number];
 
-/** One definition as its backend gave it. Equal items are the same object in one process. */
+/** One definition. Equal items are the same object in one process. */
 export interface Item {
-  /** Verbatim. */
+  /** Verbatim, but for what configuration says of it. */
   readonly bytes: Buffer;
   /** SHA-256 of the bytes, base64url. */
   readonly hash: string;
@@ -15,6 +15,8 @@ export interface Item {
   readonly key: string;
   /** Where the raw key lies in the bytes. */
   readonly keySpan: Span;
+  /** Where configuration describes it otherwise: as its backend gave it. */
+  readonly given?: Item;
 }
 
 /** The last known items of a backend. A kind that has never been read is absent, and that is not the same as empty. */

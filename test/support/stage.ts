@@ -23,6 +23,8 @@ export interface StageOptions {
   readonly limits?: Readonly<Record<string, unknown>>;
   /** Further sections of the configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Texts of files beside the configuration. */
+  readonly files?: Readonly<Record<string, string>>;
   /** 1 when absent. */
   readonly replicas?: number;
   /** 1 when absent. */
@@ -86,6 +88,7 @@ function meshOptions(
     server,
     limits = {},
     config: sections = {},
+    files = {},
     replicas = 1,
     sidecars = 1,
     identity,
@@ -103,5 +106,5 @@ function meshOptions(
     limits,
     ...sections,
   };
-  return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config };
+  return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config, files };
 }

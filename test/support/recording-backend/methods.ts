@@ -26,7 +26,7 @@ export async function answer(call: Call, around: Surroundings): Promise<void> {
     case 'resources/unsubscribe':
       return call.result({});
     case 'tools/list':
-      return list(call, 'tools', script.tools.map(toDefinition), script.pageSize);
+      return list(call, 'tools', toolsOf(call, script).map(toDefinition), script.pageSize);
     case 'resources/list':
       return list(call, 'resources', script.resources, script.pageSize);
     case 'resources/templates/list':
@@ -58,6 +58,10 @@ export async function answer(call: Call, around: Surroundings): Promise<void> {
     default:
       return call.error(-32601, 'Method not found');
   }
+}
+
+function toolsOf({ sessionId = '' }: Call, script: Script): Script['tools'] {
+  return script.toolsOf[sessionId] ?? script.tools;
 }
 
 function toDefinition(tool: Script['tools'][number]): Record<string, unknown> {

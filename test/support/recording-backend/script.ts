@@ -49,6 +49,8 @@ export interface Script {
   /** The status for these Authorization values, `''` for none. */
   refuse: Readonly<Record<string, number>>;
   tools: readonly ScriptedTool[];
+  /** What single sessions are shown instead, by their ids. */
+  toolsOf: Readonly<Record<string, readonly ScriptedTool[]>>;
   resources: readonly { readonly uri: string; readonly name: string }[];
   resourceTemplates: readonly { readonly uriTemplate: string; readonly name: string }[];
   prompts: readonly { readonly name: string }[];
@@ -97,6 +99,7 @@ export function defaultScript(): Script {
     delays: {},
     refuse: {},
     tools: BEHAVIOURS.map((behaviour) => ({ name: behaviour, behaviour })),
+    toolsOf: {},
     resources: [{ uri: 'memo://one', name: 'one' }],
     resourceTemplates: [{ uriTemplate: 'memo://{name}', name: 'memo' }],
     prompts: [{ name: 'greet' }],
