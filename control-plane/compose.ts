@@ -1,4 +1,5 @@
 import { systemClock } from '../shared/clock.ts';
+import { certificateEnd } from '../shared/config/certificates.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
@@ -33,6 +34,7 @@ import { Health } from './ops/health.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
 import { ReachableBackends } from './reachable-backends.ts';
+import { MeshCredentials } from './rpc/mesh-credentials.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { WelcomeFacts } from './rpc/mesh-service.ts';
 import { Admission } from './session/admission.ts';
@@ -140,16 +142,19 @@ export async function startControlPlane(source: SettingsSource, program: Program
     log,
   });
   const verifier = new LiveVerifier(settings.identity, { clock: systemClock, log });
-  const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier });
+  const credentials = settings.meshTls && new MeshCredentials(settings.meshTls.certificates);
+  const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier, credentials });
   const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
   program.defer('mesh streams', async () => {
     health.draining();
     await mesh.drain(live.current.limits.drainMs);
   });
   countStreams(metrics, mesh, sessions);
+  showCertificate(metrics, live);
   showBackends(metrics, registry);
   followSettings({
     live,
+    credentials,
     program,
     log,
     graceMs: SHUTDOWN_MARGIN_MS,
@@ -302,9 +307,12 @@ interface MeshParts {
   readonly store: SessionStore;
   readonly capabilities: CapabilityHub;
   readonly verifier: IdentityVerifier;
+  /** TLS; undefined: plain text, on loopback. */
+  readonly credentials: MeshCredentials | undefined;
 }
 
-function meshServer({ live, log, sessions, store, capabilities, verifier }: MeshParts): MeshServer {
+function meshServer(parts: MeshParts): MeshServer {
+  const { live, log, sessions, store, capabilities, verifier, credentials } = parts;
   const { replica, limits } = live.current;
   return createMeshServer({
     replica,
@@ -316,6 +324,9 @@ function meshServer({ live, log, sessions, store, capabilities, verifier }: Mesh
     welcome: (peer) => welcome(live.current, peer.virtualServer),
     log,
     limits: { maxMessageBytes: limits.messageBytes },
+    ...(credentials === undefined
+      ? {}
+      : { credentials, workloads: () => ({ clients: live.current.meshTls?.clients }) }),
   });
 }
 
@@ -363,6 +374,13 @@ function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane
   collect(metrics.sessions, () => sessions.manager.size);
   collect(metrics.meshStreams, () => mesh.streams().length);
   collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
+}
+
+function showCertificate({ certificateEnd: gauge }: Metrics, live: LiveSettings): void {
+  if (live.current.meshTls === undefined) return;
+  Object.assign(gauge, {
+    collect: () => gauge.set(certificateEnd(live.current.meshTls?.certificates.cert ?? '')),
+  });
 }
 
 /** One line for each backend and state: 1 for the state it is in. */

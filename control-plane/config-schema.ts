@@ -7,6 +7,7 @@ import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
 import { AuditSection } from './config-audit.ts';
 import { CallLimitsSection } from './config-call-limits.ts';
 import { Credential } from './config-credential-schema.ts';
+import { address, GrpcListener } from './config-listen.ts';
 
 /**
  * The configuration file of the control plane, as it is written. What a file may
@@ -26,11 +27,6 @@ function name() {
 
 function named<Item extends v.GenericSchema>(item: Item) {
   return v.record(name(), item, 'expected a group of keys');
-}
-
-function address() {
-  const message = 'expected host:port, such as 127.0.0.1:4290';
-  return v.pipe(v.string(message), v.regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, message));
 }
 
 /** What every client takes as a name (MCP 2025-11-25, Tool Names). */
@@ -298,7 +294,7 @@ export const ConfigFile = section({
   state: v.optional(text()),
   listen: v.optional(
     section({
-      grpc: v.optional(address(), '127.0.0.1:4290'),
+      grpc: GrpcListener,
       ops: v.optional(address(), '127.0.0.1:4291'),
     }),
     {},

@@ -2,7 +2,6 @@ import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
@@ -13,6 +12,7 @@ import { childEnvironment, resolveBackends } from './config-backends.ts';
 import { resolveCallLimits } from './config-call-limits.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
+import { resolveGrpcListener } from './config-listen.ts';
 import { ConfigFile } from './config-schema.ts';
 import { overrideStore, resolveKeys, resolveStore } from './config-store.ts';
 import { resolveVirtualServers } from './config-virtual-servers.ts';
@@ -88,14 +88,16 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     files,
   });
   const stateFolder = stateFolderOf(options, file.state);
+  const grpc = resolveGrpcListener(file.listen.grpc, context);
   const store = resolveStore(file.store, stateFolder, context);
   const settings: Settings = {
     replica: file.replica ?? localName(),
     stateFolder,
     listen: {
-      grpc: context.address(['listen', 'grpc'], file.listen.grpc),
+      grpc: grpc.address,
       ops: context.address(['listen', 'ops'], file.listen.ops),
     },
+    meshTls: grpc.tls,
     log: file.log,
     store,
     keys: resolveKeys(
@@ -112,9 +114,6 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
     audit: resolveAudit(file.audit, context),
   };
-  if (!isLoopbackHost(settings.listen.grpc.host)) {
-    context.problem(['listen', 'grpc'], "the mesh stream carries callers' tokens: only a loopback address");
-  }
   if (context.problems.length > 0) throw parsed.refuse(context.problems);
   const processes = file.up.processes.map((each) => ({
     ...each,
@@ -179,7 +178,10 @@ function override(parsed: Parsed<ConfigFile>, given: Overrides): ConfigFile {
   return {
     ...file,
     replica: given.replica ?? file.replica,
-    listen: { grpc: given.listen ?? file.listen.grpc, ops: given.ops ?? file.listen.ops },
+    listen: {
+      grpc: { ...file.listen.grpc, ...(given.listen === undefined ? {} : { address: given.listen }) },
+      ops: given.ops ?? file.listen.ops,
+    },
     log: { level: level ?? file.log.level, format: format ?? file.log.format },
     store,
   };

@@ -16,6 +16,7 @@ const FIXED: Readonly<Record<string, (settings: Settings) => unknown>> = {
   replica: ({ replica }) => replica,
   state: ({ stateFolder }) => stateFolder,
   listen: ({ listen }) => listen,
+  'listen.grpc.tls': ({ meshTls }) => meshTls !== undefined,
   'log.format': ({ log }) => log.format,
   store: ({ store }) => store,
   keys: ({ keys }) => keys,
@@ -38,6 +39,7 @@ export interface Kept {
 /** What of new settings a running replica can take on: not its addresses, its store, its keys. */
 export function keepFixed(next: Settings, present: Settings): Kept {
   const { replica, stateFolder, listen, store, keys, audit, log, limits } = present;
+  const secured = (next.meshTls === undefined) === (present.meshTls === undefined);
   const fixedLimits = Object.fromEntries(Object.values(FIXED_LIMITS).map((key) => [key, limits[key]]));
   return {
     waiting: Object.entries(FIXED).flatMap(([name, read]) =>
@@ -52,6 +54,7 @@ export function keepFixed(next: Settings, present: Settings): Kept {
       replica,
       stateFolder,
       listen,
+      meshTls: secured ? next.meshTls : present.meshTls,
       store,
       keys,
       audit,

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Certificates } from '../shared/config/certificates.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import type { RootLogger } from '../shared/log.ts';
 import { admissionRules } from './admission-rules.ts';
@@ -7,6 +8,7 @@ import type { PolicyError } from './identity/cedar-engine.ts';
 import type { LiveVerifier } from './identity/live-verifier.ts';
 import type { LiveSettings } from './live-settings.ts';
 import type { ReachableBackends } from './reachable-backends.ts';
+import type { MeshCredentials } from './rpc/mesh-credentials.ts';
 import type { MeshServer } from './rpc/mesh-server.ts';
 import type { Admission } from './session/admission.ts';
 import type { LiveSession } from './session/live-session.ts';
@@ -16,6 +18,8 @@ import type { StoredCallLimits } from './store/call-limits.ts';
 
 export interface FollowOptions {
   readonly live: LiveSettings;
+  /** Of the mesh stream; undefined: plain text. */
+  readonly credentials: MeshCredentials | undefined;
   readonly program: Program;
   readonly log: RootLogger;
   /** What a shutdown may take beyond the drain, in milliseconds. */
@@ -36,6 +40,7 @@ export interface FollowOptions {
 export function followSettings(options: FollowOptions): void {
   const {
     live,
+    credentials,
     program,
     log,
     graceMs,
@@ -49,6 +54,8 @@ export function followSettings(options: FollowOptions): void {
   } = options;
   live.onChange((next, before) => {
     const reach = backends.prepare(next.backends);
+    const certificates = differentCertificates(next, before);
+    const secure = certificates && credentials?.prepare(certificates);
     const others = !isDeepStrictEqual(next.identity, before.identity);
     const judge = others ? verifier.prepare(next.identity) : undefined;
     const admits = others || !isDeepStrictEqual(next.admission, before.admission);
@@ -57,6 +64,7 @@ export function followSettings(options: FollowOptions): void {
     return () => {
       log.setLevel(next.log.level);
       program.configure({ log, graceMs: next.limits.drainMs + graceMs });
+      secure?.();
       judge?.();
       if (rules !== undefined) admission.replace(rules);
       if (limits !== undefined) callLimits.replace(limits);
@@ -65,6 +73,11 @@ export function followSettings(options: FollowOptions): void {
       if (count > 0) log.info('live sessions follow the configuration', { event: 'config_followed', count });
     };
   });
+}
+
+function differentCertificates({ meshTls }: Settings, before: Settings): Certificates | undefined {
+  const same = isDeepStrictEqual(meshTls?.certificates, before.meshTls?.certificates);
+  return same ? undefined : meshTls?.certificates;
 }
 
 /** Whether lists may look otherwise by what is said of a session's virtual server, or of any of its backends. */

@@ -1,3 +1,4 @@
+import type { Certificates } from '../shared/config/certificates.ts';
 import type { LogFormat, LogLevel } from '../shared/log.ts';
 import type { AuditSettings } from './config-audit.ts';
 import type { CallLimitSettings } from './config-call-limits.ts';
@@ -19,6 +20,8 @@ export interface Settings {
   /** Absolute. Keys and the embedded store live here, and what stdio children leave behind is noted here. */
   readonly stateFolder: string;
   readonly listen: { readonly grpc: Address; readonly ops: Address };
+  /** How the mesh stream is secured; undefined: plain text, on loopback. */
+  readonly meshTls: MeshTlsSettings | undefined;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   readonly store: StoreSettings;
   /** Undefined: made once and kept in the state folder, which only stores of one machine allow. */
@@ -41,6 +44,20 @@ export interface Address {
   readonly host: string;
   /** 0 asks the system for a free one. */
   readonly port: number;
+}
+
+/** TLS of the mesh stream: both ends show a certificate. */
+export interface MeshTlsSettings {
+  readonly certificates: Certificates;
+  /** Which sidecars are served, and to which virtual servers; undefined: whoever the authorities vouch for. */
+  readonly clients: readonly ClientRule[] | undefined;
+}
+
+export interface ClientRule {
+  /** A SPIFFE id; `*` stands for one segment, or for the rest where it is the last. */
+  readonly id: string;
+  /** Undefined: every virtual server. */
+  readonly virtualServers?: readonly string[] | undefined;
 }
 
 export interface IdentitySettings {

@@ -9,6 +9,7 @@ import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credent
 import { showAddress } from './http/address.ts';
 import { Edge } from './http/edge.ts';
 import { type Listener, listen } from './http/listener.ts';
+import { TlsFromFiles } from './mesh/channel-security.ts';
 import { createMeshClient, type ObservedMeshClient } from './mesh/client.ts';
 import { SidecarMetrics } from './ops/metrics.ts';
 import { startOps } from './ops/server.ts';
@@ -34,12 +35,14 @@ export async function startSidecar(
 
   const lists = new LocalLists();
   program.defer('the lists answered here', async () => lists.close());
+  const security = secure(settings, { log, program });
   const mesh = createMeshClient({
     lists,
     node: settings.node,
     build: VERSION,
     virtualServer: settings.virtualServer,
     replicas: settings.controlPlane,
+    ...(security === undefined ? {} : { security }),
     log,
   });
   program.defer('the mesh streams', () => mesh.close(MESH_CLOSE_MS));
@@ -89,10 +92,28 @@ export async function startSidecar(
   });
 
   observe(metrics, { edge, listener, mesh, lists });
+  if (security !== undefined) {
+    metrics.watch({
+      name: 'outrigger_sidecar_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate of the mesh stream ends.',
+      type: 'gauge',
+      read: () => security.end,
+    });
+  }
   started = true;
   const at = showAddress(listener.address);
   const url = listener.address.kind === 'unix' ? at : `http://${at}/mcp`;
   log.info('listening', { url, address: `${ops.host}:${ops.port}` });
+}
+
+function secure(
+  { tls }: Settings,
+  { log, program }: { readonly log: Logger; readonly program: Pick<Program, 'defer'> },
+): TlsFromFiles | undefined {
+  if (tls === undefined) return undefined;
+  const security = new TlsFromFiles(tls, log);
+  program.defer('certificates', async () => security.close());
+  return security;
 }
 
 async function createHeldToken(

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { isSpiffeId } from '../shared/spiffe-id.ts';
 
 /**
  * The configuration file of a sidecar, as it is written. What only several keys
@@ -66,10 +67,29 @@ function countGiven(...values: readonly unknown[]): number {
   return values.filter((value) => value !== undefined).length;
 }
 
+/** PEM files; they are read again when they change. */
+const Tls = section({
+  ca: text(),
+  cert: text(),
+  key: text(),
+  /** Absent: the host of each address, or the name that `dns` gives. */
+  serverName: v.optional(v.pipe(text(), v.regex(/^[A-Za-z0-9.-]+$/, 'expected a host name'))),
+  serverId: v.optional(
+    v.pipe(
+      text(),
+      v.check(
+        isSpiffeId,
+        'expected a SPIFFE id, such as spiffe://mesh.example/ns/outrigger/sa/control-plane',
+      ),
+    ),
+  ),
+});
+
 const ControlPlane = v.pipe(
   section({
     addresses: v.optional(v.pipe(list(address()), v.minLength(1, 'expected at least one address'))),
     dns: v.optional(address()),
+    tls: v.optional(Tls),
   }),
   v.check(
     ({ addresses, dns }) => (addresses === undefined) !== (dns === undefined),

@@ -1,14 +1,17 @@
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts';
 import type { Environment, Problem } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
 import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
+import { resolveTls } from './config-tls.ts';
 import { resolveToken, type TokenSource } from './config-token.ts';
 import { isLoopback, type ListenAddress, parseListenAddress } from './http/address.ts';
 import type { ReplicaAddresses } from './mesh/addresses.ts';
+import type { TlsFiles } from './mesh/channel-security.ts';
 
 /** Everything that a sidecar is told, resolved. Durations in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -21,6 +24,8 @@ export interface Settings {
   };
   /** Replicas by address, or one name that resolves to all of them. */
   readonly controlPlane: ReplicaAddresses;
+  /** How the replicas are reached; undefined: in plain text, on loopback. */
+  readonly tls: TlsFiles | undefined;
   readonly token: TokenSource | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
@@ -58,6 +63,8 @@ export function loadSettings(options: LoadOptions): Settings {
     problem(['timeouts', 'headers'], 'expected at most timeouts.request');
   }
   const folder = flags.config === undefined ? options.cwd : dirname(resolve(options.cwd, flags.config));
+  const tls = file.controlPlane.tls && resolveTls(file.controlPlane, { folder, problem });
+  if (tls === undefined) checkPlainText(file.controlPlane, problem);
   const token = file.token && resolveToken(file.token, { folder, env: options.env, problem });
   if (mcp === undefined || problems.length > 0) throw parsed.refuse(problems);
   const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, controlPlane } = file;
@@ -66,6 +73,7 @@ export function loadSettings(options: LoadOptions): Settings {
     virtualServer,
     listen: { mcp, ops: splitAddress(file.listen.ops) },
     controlPlane: replicaAddresses(controlPlane),
+    tls,
     token,
     allowedHosts,
     allowedOrigins,
@@ -88,6 +96,13 @@ function checkExposure(mcp: ListenAddress, file: ConfigFile, problem: Report): v
       'whoever reaches this listener would act under it: listen on unix:/path, or say allowSharedLoopback: true',
     );
   }
+}
+
+/** Callers' tokens cross the mesh stream: in plain text on this machine only. */
+function checkPlainText({ addresses = [], dns }: ConfigFile['controlPlane'], problem: Report): void {
+  const written = dns === undefined ? addresses : [dns];
+  if (written.every((each) => isLoopbackHost(splitAddress(each).host))) return;
+  problem(['controlPlane'], 'plain text is for loopback addresses: say tls, with ca, cert and key');
 }
 
 function replicaAddresses({ addresses, dns }: ConfigFile['controlPlane']): ReplicaAddresses {
@@ -158,7 +173,7 @@ function override(file: ConfigFile, flags: Flags): ConfigFile {
     node: flags.node ?? file.node,
     virtualServer: flags['virtual-server'] ?? file.virtualServer,
     listen: { mcp: flags.listen ?? file.listen.mcp, ops: flags.ops ?? file.listen.ops },
-    controlPlane: addresses === undefined ? file.controlPlane : { addresses },
+    controlPlane: addresses === undefined ? file.controlPlane : { addresses, tls: file.controlPlane.tls },
     allowNonLoopback: flags['allow-non-loopback'] ?? file.allowNonLoopback,
     log: {
       level: LOG_LEVELS.find((each) => each === flags['log-level']) ?? file.log.level,

@@ -544,7 +544,6 @@ export const FAULTS = {
   },
   G10: {
     text: 'no mTLS / wrong SPIFFE id / sidecar of tenant A claiming tenant B → UNAUTHENTICATED 16 / PERMISSION_DENIED 7; tenant is derived from the verified token+cert, never a field',
-    deferred: 'peers do not prove a workload identity yet',
   },
   G11: {
     text: 'exchange that names a refused or expired credential, none where one is required, or one unknown to the replica → 401; 401; registered again and sent again, invisibly. Only the credential frame ever carries a token',

@@ -54,6 +54,11 @@ export async function planUp(
 ): Promise<Plan> {
   const count = options.replicas ?? loaded.up.replicas;
   if (count < 1 || count > 9) throw new ConfigError(['--replicas: expected a number from 1 to 9']);
+  if (loaded.settings.meshTls !== undefined) {
+    throw new ConfigError([
+      `${options.config}: listen.grpc.tls: everything is on loopback here: leave it out`,
+    ]);
+  }
   const at = (offset: number) => portAt(options.portBase, offset);
   const graceMs = loaded.settings.limits.drainMs + SLACK_MS;
   const store = options.store === undefined ? {} : { [STORE_VARIABLE]: options.store };
@@ -61,12 +66,14 @@ export async function planUp(
   const replicas: PlannedProgram[] = [];
   for (let index = 0; index < count; index += 1) {
     const [grpc, ops] = [await at(10 + 10 * index), await at(11 + 10 * index)];
+    const logins = loaded.settings.connect === undefined ? undefined : await at(12 + 10 * index);
     const name = String.fromCharCode('a'.charCodeAt(0) + index);
     replicas.push(
       program(`replica ${name}`, { around: forReplicas, graceMs, address: grpc, ops }, [
         'control-plane',
         ...['--config', options.config, '--state', loaded.settings.stateFolder, '--shared-state'],
         ...['--replica', name],
+        ...(logins === undefined ? [] : ['--connect', showAddress(logins)]),
         // The file's level is theirs to follow.
         ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
         ...['--log-format', loaded.settings.log.format],

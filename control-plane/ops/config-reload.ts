@@ -97,7 +97,15 @@ export class ConfigReload {
 }
 
 /** What the replicas of one mesh have in common. */
-function shared({ replica: _replica, stateFolder: _state, listen: _listen, log: _log, ...rest }: Settings) {
+function shared(settings: Settings) {
+  const {
+    replica: _replica,
+    stateFolder: _state,
+    listen: _listen,
+    meshTls: _certificates,
+    log: _log,
+    ...rest
+  } = settings;
   return rest;
 }
 

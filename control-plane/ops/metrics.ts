@@ -44,6 +44,8 @@ export interface Metrics {
   readonly configInfo: Gauge<'digest'>;
   /** Evaluations of policies that failed, and so did not permit. */
   readonly policyErrors: Counter;
+  /** When the certificate of the mesh stream ends, in seconds since 1970; 0 without TLS. */
+  readonly certificateEnd: Gauge;
   /** Requests whose version header is another than their session negotiated. */
   readonly otherVersions: Counter;
   /** Audit events that could not be kept. */
@@ -160,6 +162,11 @@ export function createMetrics(): Metrics {
     policyErrors: new Counter({
       name: 'outrigger_policy_errors_total',
       help: 'Policies that could not be evaluated.',
+      registers,
+    }),
+    certificateEnd: new Gauge({
+      name: 'outrigger_mesh_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate of the mesh stream ends; 0 without TLS.',
       registers,
     }),
     otherVersions: new Counter({

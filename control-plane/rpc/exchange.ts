@@ -3,12 +3,14 @@ import type { Caller } from '../identity/caller.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 
-/** The sidecar at the other end of a mesh stream, by its own words. */
+/** The sidecar at the other end of a mesh stream, by its own words but for `workload`. */
 export interface SidecarPeer {
   readonly node: string;
   readonly virtualServer: string;
   /** Names the stream in logs and admin answers. */
   readonly stream: string;
+  /** The SPIFFE id that its certificate proves; undefined in plain text, on loopback. */
+  readonly workload?: string | undefined;
 }
 
 /** Why an exchange is over for its sidecar before its answer was. */

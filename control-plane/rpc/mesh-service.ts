@@ -15,6 +15,7 @@ import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts
 import type { IdentityVerifier } from '../identity/caller.ts';
 import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
 import { type MeshCall, SidecarStream, StreamRefused } from './sidecar-stream.ts';
+import { type WorkloadRefusal, type WorkloadRules, workloadOf, workloadRefusal } from './workload.ts';
 
 /** What Welcome tells a sidecar beside the replica's own name. */
 export interface WelcomeFacts {
@@ -61,6 +62,8 @@ export interface MeshServiceOptions {
   readonly handle: ExchangeHandler;
   /** Lets a sidecar answer lists by itself; absent, none is allowed to. */
   readonly openFeed?: (port: FeedPort) => CapabilityFeed;
+  /** Who may open streams, by their certificates; absent, the server speaks plain text on loopback. */
+  readonly workloads?: (() => WorkloadRules) | undefined;
   /** Whether store and configuration are loaded. */
   ready(): boolean;
   /** The facts for this sidecar; throws a MeshError when its virtual server is not served. */
@@ -120,9 +123,11 @@ export class MeshService {
   /** The method's handler. */
   connect(call: MeshCall): void {
     const limits = this.#limits;
+    const workload = this.#options.workloads && workloadOf(call);
     const stream = new SidecarStream({
       call,
       stream: `${this.#options.replica}-${this.#nextStream++}`,
+      workload,
       verifier: this.#options.verifier,
       handle: this.#options.handle,
       limits: {
@@ -141,6 +146,8 @@ export class MeshService {
     if (metadataBytes(call) > limits.metadataBytes) {
       return stream.end({ code: status.RESOURCE_EXHAUSTED, details: 'The metadata is too long.' });
     }
+    const stranger = this.#stranger({ workload });
+    if (stranger !== undefined) return this.#turnAway(stream, stranger);
     this.#after(limits.greetingMs, () => {
       if (!stream.greeted)
         stream.end({ code: status.DEADLINE_EXCEEDED, details: 'Hello did not come in time.' });
@@ -174,8 +181,13 @@ export class MeshService {
 
   /** The configuration is another one: what was said in Welcome is said again, and callers are judged anew. */
   renew(): void {
-    for (const stream of this.#streams.keys()) {
+    for (const stream of [...this.#streams.keys()]) {
       if (!stream.greeted) continue;
+      const stranger = this.#stranger(stream.peer);
+      if (stranger !== undefined) {
+        this.#turnAway(stream, stranger);
+        continue;
+      }
       try {
         const facts = this.#options.welcome(stream.peer);
         stream.renew(this.#welcome(facts), facts);
@@ -194,6 +206,8 @@ export class MeshService {
 
   #greet(hello: Hello, stream: SidecarStream): ReplicaFrame {
     if (!this.ready) throw new StreamRefused(UNREADY);
+    const stranger = this.#stranger(stream.peer);
+    if (stranger !== undefined) throw new StreamRefused(stranger);
     this.#admit(hello.node);
     let facts: WelcomeFacts;
     try {
@@ -205,6 +219,23 @@ export class MeshService {
     this.#perNode.set(hello.node, (this.#perNode.get(hello.node) ?? 0) + 1);
     this.#counted.add(stream);
     return this.#welcome(facts);
+  }
+
+  /** Why a workload gets no stream, or not this virtual server. */
+  #stranger(peer: Pick<SidecarPeer, 'workload'> & Partial<SidecarPeer>): WorkloadRefusal | undefined {
+    const rules = this.#options.workloads?.();
+    return rules && workloadRefusal(rules, peer);
+  }
+
+  #turnAway(stream: SidecarStream, refusal: WorkloadRefusal): void {
+    const { stream: name, workload } = stream.peer;
+    this.#options.log.warn('a sidecar is not served', {
+      event: 'workload_refused',
+      stream: name,
+      status: status[refusal.code],
+      detail: workload,
+    });
+    stream.end(refusal);
   }
 
   #welcome(facts: WelcomeFacts): ReplicaFrame {

@@ -40,6 +40,8 @@ export interface StreamLimits {
 export interface SidecarStreamOptions {
   readonly call: MeshCall;
   readonly stream: string;
+  /** The workload that the connection proves. */
+  readonly workload: string | undefined;
   readonly verifier: IdentityVerifier;
   readonly handle: ExchangeHandler;
   readonly limits: StreamLimits;
@@ -91,7 +93,7 @@ export class SidecarStream {
   constructor(options: SidecarStreamOptions) {
     this.#options = options;
     this.#call = options.call;
-    this.peer = { node: '', virtualServer: '', stream: options.stream };
+    this.peer = { node: '', virtualServer: '', stream: options.stream, workload: options.workload };
     this.#end = new StreamEnd({
       call: options.call,
       pulse: options.pulse,
@@ -237,7 +239,7 @@ export class SidecarStream {
   #greet(hello: Hello): boolean {
     const { node, virtualServer } = hello;
     if (node === '') return false;
-    this.peer = { node, virtualServer: virtualServer || 'default', stream: this.peer.stream };
+    this.peer = { ...this.peer, node, virtualServer: virtualServer || 'default' };
     const welcome = this.#options.greet(hello, this);
     this.#credentials = new CredentialRegistry({
       node,

@@ -1,4 +1,3 @@
-import { type ChannelCredentials, credentials as grpcCredentials } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Welcome } from '../../shared/rpc/mesh-protocol.ts';
@@ -6,6 +5,7 @@ import { PULSE, type PulseTimes } from '../../shared/rpc/pulse.ts';
 import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
 import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { ReplicaAddresses } from './addresses.ts';
+import { type ChannelSecurity, PLAIN_TEXT } from './channel-security.ts';
 import { ClientExchange } from './client-exchange.ts';
 import { RefusedBearers, SWEEP_MS } from './credential-table.ts';
 import type { AnswerSink, ExchangeHandle, ExchangeRequest, MeshClient, MeshFacts } from './exchange.ts';
@@ -16,8 +16,8 @@ import { WaitingRoom } from './waiting-room.ts';
 export interface MeshClientOptions extends SidecarSelf {
   readonly replicas: ReplicaAddresses;
   readonly log: Logger;
-  /** TLS; plain text when absent. */
-  readonly channelCredentials?: ChannelCredentials;
+  /** Plain text when absent. */
+  readonly security?: ChannelSecurity;
   /** The longest an exchange may take, in milliseconds; 0: no bound of our own. */
   readonly deadlineMs?: number;
   readonly pulse?: PulseTimes;
@@ -65,7 +65,7 @@ class StreamingMeshClient implements ObservedMeshClient {
       self: options,
       replicas: options.replicas,
       log: options.log,
-      channelCredentials: options.channelCredentials ?? grpcCredentials.createInsecure(),
+      security: options.security ?? PLAIN_TEXT,
       pulse: options.pulse ?? PULSE,
       maxExchangeId: options.maxExchangeId ?? MAX_EXCHANGE_ID,
       refused: new RefusedBearers(),

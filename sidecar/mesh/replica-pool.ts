@@ -1,10 +1,11 @@
-import { type ChannelCredentials, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import type { Logger } from '../../shared/log.ts';
 import type { Welcome } from '../../shared/rpc/mesh-protocol.ts';
 import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import type { LocalLists } from '../capabilities/local-lists.ts';
 import { isStatic, LOOKUP_MS, type ReplicaAddresses, resolveAddresses } from './addresses.ts';
 import { Backoff } from './backoff.ts';
+import type { ChannelSecurity } from './channel-security.ts';
 import type { ClientExchange } from './client-exchange.ts';
 import type { RefusedBearers } from './credential-table.ts';
 import { rendezvousOrder } from './rendezvous.ts';
@@ -27,7 +28,7 @@ export interface ReplicaPoolOptions {
   readonly self: SidecarSelf;
   readonly replicas: ReplicaAddresses;
   readonly log: Logger;
-  readonly channelCredentials: ChannelCredentials;
+  readonly security: ChannelSecurity;
   readonly pulse: PulseTimes;
   readonly maxExchangeId: number;
   readonly refused: RefusedBearers;
@@ -52,6 +53,8 @@ const WRONG: ReadonlySet<status> = new Set([
   status.FAILED_PRECONDITION,
   status.UNIMPLEMENTED,
 ]);
+/** It does not know us, or not for this virtual server: another certificate may be on its way. */
+const STRANGER: ReadonlySet<status> = new Set([status.UNAUTHENTICATED, status.PERMISSION_DENIED]);
 /** Attempts further off than this are brought forward when there is no home, in milliseconds. */
 const HASTE_MS = 4_000;
 const MAX_CREDENTIALS = 1_000;
@@ -224,7 +227,8 @@ export class ReplicaPool implements StreamOwner {
   #report({ address }: ReplicaStream, { code, details }: EndOfStream): void {
     if (code === status.OK) return this.#options.log.info('mesh stream ended', { address });
     const fields = { address, status: status[code], detail: details };
-    if (WRONG.has(code)) this.#options.log.error('the replica refuses the mesh stream', fields);
+    if (WRONG.has(code) || STRANGER.has(code))
+      this.#options.log.error('the replica refuses the mesh stream', fields);
     else this.#options.log.warn('mesh stream lost', fields);
   }
 
@@ -279,11 +283,11 @@ export class ReplicaPool implements StreamOwner {
   }
 
   #connect(address: string): ReplicaStream {
-    const { self, channelCredentials, pulse, maxExchangeId, refused, lists } = this.#options;
+    const { self, security, pulse, maxExchangeId, refused, lists } = this.#options;
     const stream = new ReplicaStream({
       address,
       self,
-      channelCredentials,
+      security,
       pulse,
       maxExchangeId,
       refused,

@@ -1,10 +1,4 @@
-import {
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type StatusObject,
-  status,
-} from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, type StatusObject, status } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import { MESH_CHANNEL_OPTIONS } from '../../shared/rpc/channel-options.ts';
 import { type Inflow, WindowExceeded } from '../../shared/rpc/inflow.ts';
@@ -26,6 +20,7 @@ import type { PulseTimes } from '../../shared/rpc/pulse.ts';
 import { retryAfter } from '../../shared/rpc/retry-info.ts';
 import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
 import type { CapabilitySource, LocalLists } from '../capabilities/local-lists.ts';
+import type { ChannelSecurity } from './channel-security.ts';
 import { type ClientExchange, outcomeUnknown } from './client-exchange.ts';
 import { CredentialTable, type RefusedBearers } from './credential-table.ts';
 import { StreamExchange } from './stream-exchange.ts';
@@ -40,7 +35,7 @@ export interface SidecarSelf {
 export interface ReplicaStreamOptions {
   readonly address: string;
   readonly self: SidecarSelf;
-  readonly channelCredentials: ChannelCredentials;
+  readonly security: ChannelSecurity;
   readonly refused: RefusedBearers;
   readonly pulse: PulseTimes;
   /** Ids from here on ask for a fresh stream. */
@@ -110,7 +105,8 @@ export class ReplicaStream implements CapabilitySource {
   constructor(options: ReplicaStreamOptions) {
     this.#options = options;
     this.address = options.address;
-    this.#client = new Client(options.address, options.channelCredentials, MESH_CHANNEL_OPTIONS);
+    const { credentials, options: secured } = options.security.for(options.address);
+    this.#client = new Client(options.address, credentials, { ...MESH_CHANNEL_OPTIONS, ...secured });
     this.#call = this.#client.makeBidiStreamRequest(
       CONNECT.path,
       CONNECT.requestSerialize,

@@ -1,7 +1,11 @@
 import type { IdentityVerifier } from '../../control-plane/identity/caller.ts';
 import type { Departure, Exchange } from '../../control-plane/rpc/exchange.ts';
-import { createMeshServer, type MeshServer } from '../../control-plane/rpc/mesh-server.ts';
-import type { MeshServiceOptions, WelcomeFacts } from '../../control-plane/rpc/mesh-service.ts';
+import {
+  createMeshServer,
+  type MeshServer,
+  type MeshServerOptions,
+} from '../../control-plane/rpc/mesh-server.ts';
+import type { WelcomeFacts } from '../../control-plane/rpc/mesh-service.ts';
 import type { MeshError } from '../../shared/errors.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import { scanMessage } from '../../shared/json-rpc/scan.ts';
@@ -40,7 +44,7 @@ export interface TestReplica extends AsyncDisposable {
 }
 
 export interface TestReplicaOptions
-  extends Partial<Omit<MeshServiceOptions, 'handle' | 'welcome' | 'replica'>> {
+  extends Partial<Omit<MeshServerOptions, 'handle' | 'welcome' | 'replica'>> {
   readonly name?: string;
   readonly handle?: (exchange: Exchange, replica: string) => unknown;
   readonly facts?: Partial<WelcomeFacts>;

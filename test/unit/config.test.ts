@@ -8,6 +8,8 @@ import { loadConfig, loadSettings, type Overrides } from '../../control-plane/co
 import { ConfigError } from '../../shared/config/parse.ts';
 import { VERSION } from '../../shared/version.ts';
 import { verifies } from '../requirements.ts';
+import { AUTHORITY, KEY as TLS_KEY } from '../support/certificates.ts';
+import { OTHER_KEY, REPLICA } from '../support/mesh-certificates.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const KEY = Buffer.alloc(32, 7).toString('base64');
@@ -64,6 +66,30 @@ mcpServers:
     expect(settings.listen.grpc).to.deep.equal({ host: '127.0.0.1', port: 4290 });
     expect(settings.keys).to.equal(undefined);
   });
+
+  it(
+    verifies('G10')('beyond loopback the mesh stream has certificates, which are read with the file'),
+    async () => {
+      const at = (more: string) =>
+        `${CALLERS}\n${SERVER}\nlisten: { grpc: { address: "0.0.0.0:4290", ${more} } }`;
+      await writeFile(join(folder, 'replica.pem'), REPLICA);
+      await writeFile(join(folder, 'key.pem'), TLS_KEY);
+      await writeFile(join(folder, 'ca.pem'), AUTHORITY);
+      const clients = '[{ id: "spiffe://mesh.example/ns/red/*", virtualServers: [red] }]';
+      const tls = `tls: { cert: replica.pem, key: key.pem, ca: ca.pem, clients: ${clients} }`;
+      const settings = await load(at(tls));
+      expect(settings.listen.grpc).to.deep.equal({ host: '0.0.0.0', port: 4290 });
+      expect(settings.meshTls).to.deep.equal({
+        certificates: { cert: REPLICA, key: TLS_KEY, ca: AUTHORITY },
+        clients: [{ id: 'spiffe://mesh.example/ns/red/*', virtualServers: ['red'] }],
+      });
+      await writeFile(join(folder, 'key.pem'), OTHER_KEY);
+      const place = 'mesh.yaml:3: listen.grpc.tls.';
+      expect(await problems(at(tls))).to.deep.equal([`${place}key: this key is not that of the certificate`]);
+      const wrong = at(tls.replace('spiffe://', 'https://'));
+      expect((await problems(wrong))[0]).to.contain(`${place}clients[0].id: expected a SPIFFE id`);
+    },
+  );
 
   it('the defaults are the documented ones', async () => {
     const { limits, backends, identity } = await load(`${CALLERS}\n${SERVER}`);
@@ -370,7 +396,7 @@ keys:
     [
       'the mesh stream on the network',
       `${CALLERS}\n${SERVER}\nlisten: { grpc: "0.0.0.0:4290" }`,
-      "mesh.yaml:3: listen.grpc: the mesh stream carries callers' tokens: only a loopback address",
+      "mesh.yaml:3: listen.grpc: the mesh stream carries callers' tokens: only a loopback address, or listen.grpc.tls with cert, key and ca",
     ],
     [
       'a virtual server of servers that do not exist',

@@ -1,0 +1,77 @@
+import * as v from 'valibot';
+import { certificateFaults } from '../shared/config/certificates.ts';
+import { isLoopbackHost } from '../shared/config/hosts.ts';
+import { list, section, text } from '../shared/config/section.ts';
+import { isSpiffePattern } from '../shared/spiffe-id.ts';
+import type { ConfigContext } from './config-context.ts';
+import type { Address, MeshTlsSettings } from './settings.ts';
+
+/** Where the mesh stream is served, and how: plain text is for loopback alone. */
+
+export function address() {
+  const message = 'expected host:port, such as 127.0.0.1:4290';
+  return v.pipe(v.string(message), v.regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, message));
+}
+
+const DEFAULT_ADDRESS = '127.0.0.1:4290';
+
+const Client = section({
+  id: v.pipe(
+    text(),
+    v.check(isSpiffePattern, 'expected a SPIFFE id, such as spiffe://mesh.example/ns/*/sa/agent'),
+  ),
+  virtualServers: v.optional(list(text())),
+});
+
+/** PEM files; they are read again when they change. */
+const Tls = section({
+  cert: text(),
+  key: text(),
+  ca: text(),
+  /** The sidecars that are served; absent, all that `ca` vouches for. */
+  clients: v.optional(v.pipe(list(Client), v.minLength(1, 'expected at least one client'))),
+});
+
+export const GrpcAddress = v.pipe(
+  address(),
+  v.transform((written) => ({ address: written, tls: undefined })),
+);
+export const GrpcSection = section({
+  address: v.optional(address(), DEFAULT_ADDRESS),
+  tls: v.optional(Tls),
+});
+
+/** An address alone, or a group with `address` and `tls`. */
+export const GrpcAddressOrSection = v.lazy((input) =>
+  typeof input === 'string' ? GrpcAddress : GrpcSection,
+);
+
+export const GrpcListener = v.optional(GrpcAddressOrSection, DEFAULT_ADDRESS);
+
+type GrpcListener = v.InferOutput<typeof GrpcListener>;
+
+export interface GrpcListenSettings {
+  readonly address: Address;
+  readonly tls: MeshTlsSettings | undefined;
+}
+
+export function resolveGrpcListener(written: GrpcListener, context: ConfigContext): GrpcListenSettings {
+  const at = context.address(['listen', 'grpc'], written.address);
+  const { tls } = written;
+  if (tls === undefined) {
+    if (!isLoopbackHost(at.host)) {
+      const message =
+        "the mesh stream carries callers' tokens: only a loopback address, or listen.grpc.tls with cert, key and ca";
+      context.problem(['listen', 'grpc'], message);
+    }
+    return { address: at, tls: undefined };
+  }
+  const path = ['listen', 'grpc', 'tls'];
+  const read = (part: 'cert' | 'key' | 'ca') => context.file([...path, part], tls[part]);
+  const certificates = { cert: read('cert'), key: read('key'), ca: read('ca') };
+  // A file that could not be read is its own problem.
+  for (const { part, message } of certificateFaults(certificates)) {
+    if (certificates[part] !== '') context.problem([...path, part], message);
+  }
+  return { address: at, tls: { certificates, clients: tls.clients } };
+}
