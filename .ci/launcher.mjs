@@ -6,7 +6,12 @@
  */
 import { fileURLToPath } from 'node:url';
 
-const programs = { 'control-plane': 'control-plane.js', sidecar: 'sidecar.js', connect: 'connect.js' };
+const programs = {
+  'control-plane': 'control-plane.js',
+  sidecar: 'sidecar.js',
+  connect: 'connect.js',
+  pins: 'pins.js',
+};
 const [name = '', ...rest] = process.argv.slice(2);
 const asked = Object.hasOwn(programs, name) && !rest.includes('--help') && !rest.includes('-h');
 const entry = new URL(asked ? programs[name] : 'cli.js', import.meta.url);

@@ -10,7 +10,7 @@ import { ACTIONS, KINDS, type PolicyOptions, policyCheck } from './policy.ts';
 import { up } from './up.ts';
 
 /**
- * The `outrigger` command, but for `control-plane`, `sidecar` and `connect`: those start
+ * The `outrigger` command, but for `control-plane`, `sidecar`, `connect` and `pins`: those start
  * without it (the launcher beside it becomes them), and are described here only.
  */
 
@@ -140,6 +140,30 @@ outrigger
     }),
   );
 
+const pins = outrigger
+  .command('pins')
+  .description('approve what tools and prompts say of themselves, and see what changed since');
+
+withAsking(
+  pins
+    .command('write')
+    .description(
+      'approve everything that the backends show now, and print how it differs from what was approved',
+    ),
+)
+  .option(
+    '--add',
+    'everything that is approved stays so, for backends that show callers different definitions',
+  )
+  .addHelpText('after', '\nExit codes: 0 written; 69 written, but for backends that could not be asked.');
+
+withAsking(
+  pins.command('check').description('print how what the backends show now differs from what was approved'),
+).addHelpText(
+  'after',
+  '\nExit codes: 0 as approved; 1 something is changed or new; 69 some backends could not be asked, the others\nare as approved. What is approved and not shown is printed and no difference.',
+);
+
 outrigger
   .command('version')
   .description('print the version')
@@ -158,6 +182,20 @@ function withLogging(command: Command): Command {
   return command
     .option('--log-level <level>', `one of ${LOG_LEVELS.join(', ')}`)
     .option('--log-format <format>', `one of ${LOG_FORMATS.join(', ')}`);
+}
+
+function withAsking(command: Command): Command {
+  return command
+    .option(
+      '--config <file>',
+      'the configuration file, which names the file of what is approved',
+      DEFAULT_CONFIG,
+    )
+    .option('--backend <name>', 'this backend only; repeat it for more')
+    .option(
+      '--token-file <file>',
+      "ask as the caller whose token it is; without one under the mesh's own credentials; - is standard input",
+    );
 }
 
 function wholeNumber(text: string): number {

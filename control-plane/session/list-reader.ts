@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { MeshError } from '../../shared/errors.ts';
 import { request } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Item } from '../virtual-server/item.ts';
-import { MAX_ITEMS, MAX_PAGES, parseListPage } from '../virtual-server/list-page.ts';
+import { readWholeList } from '../virtual-server/list-page.ts';
 import { WeakPool } from '../virtual-server/weak-pool.ts';
 import { type CallEnvironment, callBackend, connect } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
@@ -50,24 +49,14 @@ async function readPages(calls: CallEnvironment, list: BackendList): Promise<rea
   const { session, caller, link, kind } = list;
   const backend = await connect(session, link, caller);
   if (backend.facts.capabilities[CAPABILITIES[kind]] === undefined) return [];
-  const items: Item[] = [];
-  let cursor: string | undefined;
-  for (let page = 0; page < MAX_PAGES && items.length <= MAX_ITEMS; page += 1) {
-    const answer = await readPage(calls, list, cursor);
-    items.push(...answer.items);
-    cursor = answer.nextCursor;
-    if (cursor === undefined) return items;
-  }
-  throw new MeshError('backend_protocol_error', `The backend "${link.name}" has a list without end.`, {
-    backend: link.name,
-  });
+  return readWholeList({ backend: link.name, kind, ask: (cursor) => readPage(calls, list, cursor) });
 }
 
 async function readPage(
   calls: CallEnvironment,
   { session, caller, link, kind }: BackendList,
   cursor: string | undefined,
-) {
+): Promise<Buffer | undefined> {
   const method = LIST_METHODS[kind];
   const params = cursor === undefined ? {} : { params: [Buffer.from(JSON.stringify({ cursor }))] };
   const { bytes, scanned } = await callBackend(calls, {
@@ -80,6 +69,5 @@ async function readPage(
     onMessage: () => {},
   });
   // A backend that claims a capability without its method has nothing of it.
-  if (scanned.result === undefined) return { items: [], nextCursor: undefined };
-  return parseListPage(kind, slice(bytes, scanned.result));
+  return scanned.result === undefined ? undefined : slice(bytes, scanned.result);
 }

@@ -16,10 +16,10 @@ import type { Item, ListKind } from './item.ts';
 import { WeakPool } from './weak-pool.ts';
 
 /** Pages to read of one list of one backend. More is a cursor without end. */
-export const MAX_PAGES = 100;
+const MAX_PAGES = 100;
 
 /** Items to take from one list of one backend. */
-export const MAX_ITEMS = 5_000;
+const MAX_ITEMS = 5_000;
 
 export interface ListPage {
   readonly items: readonly Item[];
@@ -46,6 +46,29 @@ export function parseListPage(kind: ListKind, result: Buffer): ListPage {
     else items.push(item);
   }
   return { items, nextCursor: readCursor(result, cursor), dropped };
+}
+
+export interface WholeList {
+  readonly backend: string;
+  readonly kind: ListKind;
+  /** Resolves to the raw result of one page; undefined where the backend has no such list. */
+  readonly ask: (cursor: string | undefined) => Promise<Buffer | undefined>;
+}
+
+/** All items, page after page. Rejects with MeshError `backend_protocol_error` for a list without end, and for what is no list. */
+export async function readWholeList({ backend, kind, ask }: WholeList): Promise<readonly Item[]> {
+  const items: Item[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; page < MAX_PAGES && items.length <= MAX_ITEMS; page += 1) {
+    const result = await ask(cursor);
+    if (result === undefined) return items;
+    const answer = parseListPage(kind, result);
+    items.push(...answer.items);
+    cursor = answer.nextCursor;
+    if (cursor === undefined) return items;
+  }
+  const text = `The backend "${backend}" has a list without end.`;
+  throw new MeshError('backend_protocol_error', text, { backend });
 }
 
 type Check = (bytes: Buffer, span: Span) => boolean;

@@ -52,6 +52,8 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   credentials: [],
   ops: [],
   injector: [],
+  // A program of its own, which asks the backends as a replica does.
+  pins: [/^config\.ts$/, /^backend\//, /^credentials\/create/, /^identity\/verifier/, /^virtual-server\//],
   // The command that explains a decision makes it as a replica does.
   cli: [/^config(\.ts$|\/)/, /^policy-check\.ts$/],
 };

@@ -1,21 +1,34 @@
 import { parseTree } from '../../control-plane/virtual-server/json-tree.ts';
 import { formatPins } from '../../control-plane/virtual-server/pin-file.ts';
-import { definitionDigest } from '../../control-plane/virtual-server/pins.ts';
-import type { ScriptedTool } from './recording-backend.ts';
+import { definitionDigest, type Pin } from '../../control-plane/virtual-server/pins.ts';
+import type { Script, ScriptedTool } from './recording-backend.ts';
 
-/** The file that approves these tools, as the recording backend describes them; several of one name are several definitions. */
-export function pinFile(tools: Readonly<Record<string, readonly ScriptedTool[]>>): string {
-  const backends = Object.entries(tools).map(([backend, list]) => {
-    const names = [...new Set(list.map(({ name }) => name))];
-    const approved = new Map(
-      names.map((name) => [name, list.filter((each) => each.name === name).map((each) => pin(each))]),
-    );
-    return [backend, { tools: approved, prompts: new Map() }] as const;
-  });
-  return formatPins(new Map(backends));
+type Tools = Readonly<Record<string, readonly ScriptedTool[]>>;
+type Prompts = Readonly<Record<string, Script['prompts']>>;
+
+/** The file that approves these, as the recording backend describes them; several of one name are several definitions. */
+export function pinFile(tools: Tools, prompts: Prompts = {}): string {
+  return formatPins(
+    new Map(
+      Object.entries(tools).map(([backend, list]) => [
+        backend,
+        {
+          tools: byName(
+            list.map(({ name, definition }) => ({ name, inputSchema: { type: 'object' }, ...definition })),
+          ),
+          prompts: byName(prompts[backend] ?? []),
+        },
+      ]),
+    ),
+  );
 }
 
-function pin({ name, definition = {} }: ScriptedTool) {
-  const tree = parseTree(JSON.stringify({ name, inputSchema: { type: 'object' }, ...definition }));
-  return { digest: definitionDigest(tree), definition: tree };
+function byName(definitions: readonly { readonly name: string }[]): ReadonlyMap<string, readonly Pin[]> {
+  const names = [...new Set(definitions.map(({ name }) => name))];
+  return new Map(names.map((name) => [name, definitions.filter((each) => each.name === name).map(pin)]));
+}
+
+function pin(described: object): Pin {
+  const definition = parseTree(JSON.stringify(described));
+  return { digest: definitionDigest(definition), definition };
 }
