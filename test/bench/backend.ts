@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net';
 // A lean MCP server, as a program: what it costs must be small beside what is measured. It answers JSON,
 // or SSE when a call asks for it; a call says how large its answer is and what it must echo.
 
+/** Revisions that it speaks, the preferred one last. */
+const REVISIONS = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25'];
 const INITIALIZED = {
-  protocolVersion: '2025-11-25',
   capabilities: { tools: {} },
   serverInfo: { name: 'bench-backend', version: '1.0.0' },
 };
@@ -21,7 +22,11 @@ const TOOLS = JSON.stringify({
 interface Message {
   readonly id?: string | number;
   readonly method?: string;
-  readonly params?: { arguments?: { echo: string; bytes: number; sse: boolean } };
+  readonly params?: {
+    readonly protocolVersion?: string;
+    readonly arguments?: { echo: string; bytes: number; sse: boolean; progress?: number };
+    readonly _meta?: { readonly progressToken?: string | number };
+  };
 }
 
 let sessions = 0;
@@ -55,12 +60,14 @@ function answer(message: Message, response: ServerResponse): void {
   if (message.method === 'initialize') {
     sessions += 1;
     response.setHeader('mcp-session-id', `bench-${sessions}`);
-    json(response, `${head}${JSON.stringify(INITIALIZED)}}`);
+    const asked = message.params?.protocolVersion ?? '';
+    const protocolVersion = REVISIONS.includes(asked) ? asked : REVISIONS.at(-1);
+    json(response, `${head}${JSON.stringify({ protocolVersion, ...INITIALIZED })}}`);
   } else if (message.method === 'tools/call' && message.params?.arguments !== undefined) {
-    const { echo, bytes, sse } = message.params.arguments;
+    const { echo, bytes, sse, progress = 0 } = message.params.arguments;
     const text = `${echo} ${pad(bytes - 2 * echo.length - 2)} ${echo}`;
     const body = `${head}{"content":[{"type":"text","text":"${text}"}]}}`;
-    if (sse) event(response, body);
+    if (sse) events(response, [...progressOf(message, progress), body]);
     else json(response, body);
   } else if (message.method === 'tools/list') json(response, `${head}${TOOLS}}`);
   else json(response, `${head}{}}`);
@@ -72,10 +79,17 @@ function json(response: ServerResponse, body: string): void {
     .end(body);
 }
 
-function event(response: ServerResponse, body: string): void {
+function events(response: ServerResponse, bodies: readonly string[]): void {
   response
     .writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
-    .end(`event: message\ndata: ${body}\n\n`);
+    .end(bodies.map((body) => `event: message\ndata: ${body}\n\n`).join(''));
+}
+
+function progressOf({ params }: Message, total: number): string[] {
+  const token = params?._meta?.progressToken;
+  if (token === undefined) return [];
+  const head = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${JSON.stringify(token)}`;
+  return Array.from({ length: total }, (_, n) => `${head},"progress":${n + 1},"total":${total}}}`);
 }
 
 function pad(bytes: number): string {

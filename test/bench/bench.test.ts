@@ -1,11 +1,21 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import { LOADS, type Load } from './loads.ts';
+import { chart } from './chart.ts';
+import { CALLS_64, LARGE_64, LISTS_64, LOADS, type Load } from './loads.ts';
 import { cpuUs, rssBytes } from './process-use.ts';
+import { report } from './report.ts';
 import { type HttpAnswer, headerOf, ResponseReader } from './response-reader.ts';
 import { Results } from './results.ts';
-import { BAD_NEIGHBOUR, GOOD_NEIGHBOUR } from './row-names.ts';
+import { takes } from './row.ts';
+import {
+  BAD_NEIGHBOUR,
+  GOOD_NEIGHBOUR,
+  MCP_HUB,
+  MCP_PROXY,
+  OUTRIGGER,
+  OUTRIGGER_SECURED,
+} from './row-names.ts';
 import { runLoad } from './run-load.ts';
 import type { Measured, Sample } from './sample.ts';
 import { median, percentile } from './statistics.ts';
@@ -32,17 +42,28 @@ describe('the bench', () => {
 
   describe('its verdicts', () => {
     it('are all met by a mesh that keeps its promises', () => {
-      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 8 }, () => 'met'));
+      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 11 }, () => 'met'));
     });
 
     it('show a slow path planted in the mesh, in speed, in CPU and in latency', () => {
-      expect(outcomes(measured({ slowdownOfMesh: () => 3 })).slice(0, 6)).to.deep.equal([
-        'missed',
-        'missed',
-        'missed',
-        'missed',
-        'missed',
-        'missed',
+      const slow = judge(new Results(measured({ slowdownOfMesh: () => 3 })));
+      const missed = slow.filter(({ outcome }) => outcome === 'missed');
+      expect(missed.map(({ target }) => target)).to.have.members([
+        'calls per second, 64 at once, against the bare proxy',
+        'calls per second, 64 at once, against mcp-proxy',
+        'calls per second, 64 at once, against mcp-hub',
+        'calls per second with 64 KiB answers, 64 at once, against the bare proxy',
+        'CPU of sidecar and replica, 64 at once, µs a call',
+        'CPU of sidecar and replica, 64 at once, against the bare proxy',
+        'p50 added to a direct call, one at a time, against what the bare proxy adds',
+        'lists of 200 tools per second, 64 at once, against small calls through the bare proxy',
+      ]);
+    });
+
+    it('show a slow path planted in identity and policy, however fast the rest is', () => {
+      const slow = judge(new Results(measured({ addedByIdentity: 35 })));
+      expect(slow.filter(({ outcome }) => outcome === 'missed').map(({ target }) => target)).to.deep.equal([
+        'CPU that a JWT, policies and an exchanged token add, 64 at once, µs a call',
       ]);
     });
 
@@ -65,6 +86,32 @@ describe('the bench', () => {
       const others = measured({}).samples.filter(({ row }) => row === 'direct');
       expect(new Set(outcomes({ samples: others, idle: [] }))).to.deep.equal(new Set(['unmeasured']));
     });
+  });
+
+  describe('its report', () => {
+    it('has a line for what was measured and none for what was not', () => {
+      const results = new Results(measured({}));
+      const lines = report(results, judge(results)).split('\n');
+      const of = (row: string) => lines.filter((line) => line.includes(`  ${row}  `));
+      expect(of(BAD_NEIGHBOUR)).to.have.lengthOf(1);
+      expect(of(OUTRIGGER)).to.have.lengthOf(LOADS.filter((each) => each.beside !== true).length);
+    });
+
+    it('draws every row that ran, by its name', () => {
+      const svg = chart(new Results(measured({})));
+      for (const row of [OUTRIGGER, MCP_PROXY, MCP_HUB]) expect(svg).to.include(`>${row}</text>`);
+      expect(svg).to.not.include(BAD_NEIGHBOUR);
+      expect(svg).to.not.include('NaN');
+    });
+  });
+
+  it('measures a row with the loads that it names, and those beside a neighbour with no others', () => {
+    const names = (row: Parameters<typeof takes>[0]) =>
+      LOADS.filter((each) => takes(row, each)).map((each) => each.name);
+    expect(names({ loads: [CALLS_64, LARGE_64] })).to.deep.equal([CALLS_64, LARGE_64]);
+    expect(names({}))
+      .to.include(LISTS_64)
+      .and.to.have.lengthOf(LOADS.length - 1);
   });
 
   describe('its client', () => {
@@ -101,6 +148,32 @@ describe('the bench', () => {
       expect(result.calls).to.be.greaterThan(0);
     });
 
+    for (const kind of ['list', 'notify', 'churn', 'mix'] as const)
+      it(`makes calls of the kind "${kind}"`, async () => {
+        await using server = await mcpServer({ padding: 65_536 });
+        const result = await runLoad({ ...briefly(server.url), load: load({ kind, concurrency: 2 }) });
+        expect(result.calls).to.be.greaterThan(0);
+        expect(server.open).to.deep.equal([]);
+      });
+
+    it('notices an answer without the progress that was asked for', async () => {
+      await using server = await mcpServer({ sse: true, progress: false });
+      const asked = load({ sse: true, progress: 2 });
+      const result = await runLoad({ ...briefly(server.url), load: asked }).catch(String);
+      expect(result).to.include('a wrong answer to tools/call');
+    });
+
+    it('speaks the older HTTP+SSE, where answers come on the stream of the session', async () => {
+      await using server = await legacyServer();
+      const { url } = server;
+      const running = { ...briefly(url), endpoint: { url, legacy: true, tool: 'bench__echo' } } as const;
+      const result = await runLoad({ ...running, load: load({ concurrency: 4 }) });
+      expect(result.calls).to.be.greaterThan(0);
+      expect(server.tools).to.deep.equal(new Set(['bench__echo']));
+      const churned = await runLoad({ ...running, load: load({ kind: 'churn' }) });
+      expect(churned.calls).to.be.greaterThan(0);
+    });
+
     it('ends with an error when an answer belongs to another call', async () => {
       await using server = await mcpServer({ echo: () => 'echo-of-somebody-else' });
       expect(await failure(server.url)).to.include('a wrong answer to tools/call');
@@ -131,6 +204,8 @@ interface Machine {
   readonly slowdownOfRound?: (round: number) => number;
   readonly slowdownOfMesh?: (round: number) => number;
   readonly sidecarMiB?: number;
+  /** Microseconds of CPU that identity and policy add to a call. */
+  readonly addedByIdentity?: number;
   /** How much slower the slowest calls are beside a backend in trouble. */
   readonly slowdownBesideBad?: number;
 }
@@ -142,39 +217,47 @@ function measured(machine: Machine): Measured {
 
 const NEIGHBOURS = [GOOD_NEIGHBOUR, BAD_NEIGHBOUR];
 
+/** Speed against the bare proxy, what is added to a call's time, CPU of a call. */
+const MACHINE: Readonly<Record<string, { speed: number; addedUs: number; cpuUs: number }>> = {
+  direct: { speed: 3, addedUs: 0, cpuUs: 0 },
+  'bare proxy': { speed: 1, addedUs: 100, cpuUs: 60 },
+  [MCP_PROXY]: { speed: 0.08, addedUs: 1_000, cpuUs: 900 },
+  [MCP_HUB]: { speed: 0.07, addedUs: 1_000, cpuUs: 900 },
+  [OUTRIGGER]: { speed: 0.7, addedUs: 200, cpuUs: 90 },
+  [OUTRIGGER_SECURED]: { speed: 0.6, addedUs: 220, cpuUs: 90 },
+};
+
 /** What a run gives on a machine where the bare proxy needs 60 µs a call and the mesh half as much again. */
 function samplesOf({
   slowdownOfRound = () => 1,
   slowdownOfMesh = () => 1,
   slowdownBesideBad,
+  addedByIdentity = 20,
 }: Machine): Sample[] {
   const use = (name: string, us: number) => ({ name, cpuUs: us, rssBytes: 50 * 2 ** 20 });
   const sample = (row: string, round: number, load: string): Sample => {
-    const mesh = row === 'outrigger' ? slowdownOfMesh(round) : 1;
+    const mesh = row === OUTRIGGER || row === OUTRIGGER_SECURED ? slowdownOfMesh(round) : 1;
     const slowdown = slowdownOfRound(round) * mesh;
+    const { speed, addedUs, cpuUs } = MACHINE[row] ?? { speed: 1, addedUs: 0, cpuUs: 0 };
     // Lists are answered by the sidecar alone.
-    const own = load === 'tools/list x64' ? 0.9 : 0.7;
-    const speed = { direct: 3, 'bare proxy': 1, outrigger: own }[row] ?? 1;
-    const addedUs = { direct: 0, 'bare proxy': 100, outrigger: 200 }[row] ?? 0;
-    const cpu = { direct: 0, 'bare proxy': 60, outrigger: 90 }[row] ?? 0;
+    const own = row === OUTRIGGER && load === LISTS_64 ? 0.9 : speed;
+    const added = row === OUTRIGGER_SECURED ? addedByIdentity : 0;
     return {
       row,
       load,
       round,
       calls: 10_000,
-      seconds: slowdown / speed,
+      seconds: slowdown / own,
       p50Us: 100 + addedUs * slowdown,
       p99Us: row === BAD_NEIGHBOUR ? 1000 * (slowdownBesideBad ?? 1) : 1000,
-      processes: [use('proxy', cpu * 10_000 * slowdown)],
+      processes: [use('proxy', 10_000 * (cpuUs * slowdown + added))],
       backend: use('backend', 0),
       client: use('client', 0),
     };
   };
   return Array.from({ length: ROUNDS }, (_, round) =>
     LOADS.flatMap((each) =>
-      (each.beside === true ? NEIGHBOURS : ['direct', 'bare proxy', 'outrigger']).map((row) =>
-        sample(row, round, each.name),
-      ),
+      (each.beside === true ? NEIGHBOURS : Object.keys(MACHINE)).map((row) => sample(row, round, each.name)),
     ),
   ).flat();
 }
@@ -184,12 +267,12 @@ function outcomes(of: Measured): string[] {
 }
 
 function load(shape: Partial<Load>): Load {
-  const small = { method: 'tools/call', concurrency: 1, sessions: 1, requestBytes: 300 } as const;
-  return { name: 'test', ...small, answerBytes: 500, sse: false, ...shape };
+  const small = { kind: 'call', concurrency: 1, sessions: 1, requestBytes: 300 } as const;
+  return { name: 'test', ...small, answerBytes: 500, sse: false, progress: 0, ...shape };
 }
 
 function briefly(url: string) {
-  return { url, warmUpSeconds: 0.01, seconds: 0.05, onWarm: async () => {} };
+  return { endpoint: { url }, warmUpSeconds: 0.01, seconds: 0.05, onWarm: async () => {} };
 }
 
 function failure(url: string): Promise<string> {
@@ -201,13 +284,21 @@ function failure(url: string): Promise<string> {
 
 interface Behaviour {
   readonly sse?: boolean;
+  /** Whether it tells of progress where it is asked to. */
+  readonly progress?: boolean;
   readonly padding?: number;
   readonly statusOfCalls?: number;
   readonly echo?: (asked: string) => string;
 }
 
 /** A small MCP server on a real socket, right unless told otherwise; it refuses what is outside its sessions. */
-async function mcpServer({ sse = false, padding = 500, statusOfCalls = 200, echo }: Behaviour) {
+async function mcpServer({
+  sse = false,
+  progress = true,
+  padding = 500,
+  statusOfCalls = 200,
+  echo,
+}: Behaviour) {
   const open = new Set<string>();
   const seen = { calls: 0 };
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
@@ -226,15 +317,10 @@ async function mcpServer({ sse = false, padding = 500, statusOfCalls = 200, echo
     } else if (message.id === undefined) response.writeHead(202).end();
     else {
       seen.calls += 1;
-      const asked: string = message.params.arguments.echo;
-      const said = echo?.(asked) ?? asked;
-      const text = `${said} ${'x'.repeat(padding)} ${said}`;
-      const answer = JSON.stringify({
-        jsonrpc: '2.0',
-        id: message.id,
-        result: { content: [{ type: 'text', text }] },
-      });
-      response.writeHead(statusOfCalls).end(sse ? `data: ${answer}\n\n` : answer);
+      const answer = answerTo(message, { padding, echo });
+      const steps = progress ? (message.params.arguments?.progress ?? 0) : 0;
+      const before = Array.from({ length: steps }, (_, n) => `data: {"progress":${n + 1}}\n\n`).join('');
+      response.writeHead(statusOfCalls).end(sse ? `${before}data: ${answer}\n\n` : `${before}${answer}`);
     }
   };
   const server = createServer((request, response) => {
@@ -249,6 +335,56 @@ async function mcpServer({ sse = false, padding = 500, statusOfCalls = 200, echo
     get open() {
       return [...open];
     },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function answerTo(
+  { id, method, params }: { id: unknown; method?: string; params: { arguments: { echo: string } } },
+  { padding, echo }: Required<Pick<Behaviour, 'padding'>> & { echo: Behaviour['echo'] | undefined },
+): string {
+  if (method === 'tools/list') return JSON.stringify({ jsonrpc: '2.0', id, result: { tools: [] } });
+  const asked = params.arguments.echo;
+  const said = echo?.(asked) ?? asked;
+  const text = `${said} ${'x'.repeat(padding)} ${said}`;
+  return JSON.stringify({ jsonrpc: '2.0', id, result: { content: [{ type: 'text', text }] } });
+}
+
+/** A small server of HTTP+SSE (MCP 2024-11-05): each stream is a session, and is told where to post. */
+async function legacyServer() {
+  const tools = new Set<string>();
+  const streams = new Map<string, ServerResponse>();
+  const post = async (request: IncomingMessage, response: ServerResponse) => {
+    const stream = streams.get(new URL(request.url ?? '', 'http://bench').searchParams.get('session') ?? '');
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const message = JSON.parse(Buffer.concat(chunks).toString());
+    response.writeHead(stream === undefined ? 404 : 202, { 'content-length': 0 }).end();
+    if (message.method === 'tools/call') tools.add(message.params.name);
+    if (message.id === undefined) return;
+    const answer =
+      message.method === 'initialize'
+        ? JSON.stringify({ jsonrpc: '2.0', id: message.id, result: {} })
+        : answerTo(message, { padding: 500, echo: undefined });
+    stream?.write(`event: message\ndata: ${answer}\n\n`);
+  };
+  const server = createServer((request, response) => {
+    if (request.method === 'POST') {
+      post(request, response).catch((error: Error) => response.destroy(error));
+      return;
+    }
+    const session = String(streams.size);
+    streams.set(session, response);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(`event: endpoint\ndata: /messages?session=${session}\n\n`);
+  });
+  await listen(server);
+  return {
+    tools,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -1,11 +1,12 @@
 import type { Load } from './loads.ts';
+import type { Endpoint } from './mcp-session.ts';
 import { type LoadResult, runLoad } from './run-load.ts';
 
 /** What the bench sends to this program, over the channel of `fork`. */
 export type ToClient =
   | {
       readonly kind: 'run';
-      readonly url: string;
+      readonly endpoint: Endpoint;
       readonly load: Load;
       readonly warmUpSeconds: number;
       readonly seconds: number;

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { chart } from './chart.ts';
 import { LOADS } from './loads.ts';
 import { report, summary } from './report.ts';
 import { Results } from './results.ts';
@@ -13,6 +14,7 @@ const USAGE = `npm run bench -- [options]
   --rounds N       interleaved rounds (5)
   --seconds N      measured seconds of each load, row and round (1.5)
   --json FILE      write medians, verdicts and all samples there
+  --svg FILE       draw calls a second and CPU of small calls, by row
   --check          exit with 1 when a target is missed`;
 
 const { values } = parseArgs({
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1.5' },
     json: { type: 'string' },
+    svg: { type: 'string' },
     check: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -39,6 +42,7 @@ async function bench(): Promise<void> {
     warmUpSeconds: 0.5,
     onSample: ({ round, load, row, calls, seconds }) =>
       console.error(`round ${round + 1}  ${load}  ${row}: ${Math.round(calls / seconds)} calls/s`),
+    onMissing: (row, why) => console.error(`without ${row}: ${why}`),
   });
   const results = new Results(measured);
   const verdicts = judge(results);
@@ -48,6 +52,7 @@ async function bench(): Promise<void> {
       values.json,
       JSON.stringify({ medians: summary(results), verdicts, ...measured }, null, 2),
     );
+  if (values.svg !== undefined) await writeFile(values.svg, chart(results));
   if (values.check && verdicts.some(({ outcome }) => outcome === 'missed')) process.exitCode = 1;
 }
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpConnection } from './http-connection.ts';
-import { openSession } from './mcp-session.ts';
+import { openStreamable } from './streamable-session.ts';
 
 // A backend beside the one that is measured, and ten sessions that listen to it and call it all the time,
 // as a program: `neighbour good|bad PORT MESH_URL`. A bad one has another trouble every 200 ms. SIGUSR2
@@ -107,7 +107,7 @@ function reply(response: ServerResponse, body: string): void {
 /** One session of the mesh that listens and calls, whatever the answer, until this program rests. */
 async function callAlways(): Promise<void> {
   const url = new URL(mesh);
-  const session = await openSession(url);
+  const session = await openStreamable({ url: mesh });
   const connection = await HttpConnection.open(url);
   const call = session.post(
     '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other","arguments":{}}}',

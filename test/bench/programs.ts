@@ -7,6 +7,7 @@ const SOURCES = [
   new URL('./bare-proxy.ts', import.meta.url),
   new URL('./load-client.ts', import.meta.url),
   new URL('./neighbour.ts', import.meta.url),
+  new URL('./peers/mcp-proxy.ts', import.meta.url),
 ];
 const OUT = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
 
@@ -16,6 +17,7 @@ export interface Programs {
   readonly bareProxy: string;
   readonly loadClient: string;
   readonly neighbour: string;
+  readonly mcpProxy: string;
 }
 
 /** Bundles the programs into `.cache/bench` and returns their paths. */
@@ -28,7 +30,7 @@ export async function compilePrograms(): Promise<Programs> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['undici'],
+    external: ['undici', 'mcp-proxy', '@modelcontextprotocol/*'],
     logLevel: 'warning',
   });
   return {
@@ -36,5 +38,6 @@ export async function compilePrograms(): Promise<Programs> {
     bareProxy: join(OUT, 'bare-proxy.mjs'),
     loadClient: join(OUT, 'load-client.mjs'),
     neighbour: join(OUT, 'neighbour.mjs'),
+    mcpProxy: join(OUT, 'peers', 'mcp-proxy.mjs'),
   };
 }

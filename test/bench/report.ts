@@ -6,7 +6,7 @@ const HEADINGS = ['load', 'row', 'calls/s', 'of bare', 'p50 µs', 'p99 µs', 'CP
 
 /** The medians of all rounds as a table, and what became of the targets, for people. */
 export function report(results: Results, verdicts: readonly Verdict[]): string {
-  const rows = results.loads.flatMap((load) => results.rows.map((row) => tableRow(results, load, row)));
+  const rows = measured(results).map(({ load, row }) => tableRow(results, load, row));
   const judged = verdicts.map(
     ({ target, bound, figure, outcome }) =>
       `${outcome.padEnd(10)} ${target}: ${number(figure, 2)} (${bound})`,
@@ -16,20 +16,20 @@ export function report(results: Results, verdicts: readonly Verdict[]): string {
 
 /** The medians of all rounds, for programs. */
 export function summary(results: Results) {
+  return measured(results).map((of) => ({
+    ...of,
+    callsPerSecond: results.median({ ...of, metric: 'callsPerSecond' }),
+    ofBareProxy: results.ratio({ ...of, to: BARE_PROXY, metric: 'callsPerSecond' }),
+    p50Us: results.median({ ...of, metric: 'p50Us' }),
+    p99Us: results.median({ ...of, metric: 'p99Us' }),
+    cpuUsPerCall: results.median({ ...of, metric: 'cpuUsPerCall' }),
+    rssBytes: results.median({ ...of, metric: 'rssBytes' }),
+  }));
+}
+
+function measured(results: Results): { load: string; row: string }[] {
   return results.loads.flatMap((load) =>
-    results.rows.map((row) => {
-      const of = { row, load };
-      return {
-        row,
-        load,
-        callsPerSecond: results.median({ ...of, metric: 'callsPerSecond' }),
-        ofBareProxy: results.ratio({ ...of, to: BARE_PROXY, metric: 'callsPerSecond' }),
-        p50Us: results.median({ ...of, metric: 'p50Us' }),
-        p99Us: results.median({ ...of, metric: 'p99Us' }),
-        cpuUsPerCall: results.median({ ...of, metric: 'cpuUsPerCall' }),
-        rssBytes: results.median({ ...of, metric: 'rssBytes' }),
-      };
-    }),
+    results.rows.filter((row) => results.has(row, load)).map((row) => ({ load, row })),
   );
 }
 

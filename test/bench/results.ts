@@ -15,6 +15,11 @@ export class Results {
     return [...new Set(this.samples.map(({ row }) => row))];
   }
 
+  /** Whether the row was measured with the load. */
+  has(row: string, load: string): boolean {
+    return this.#select({ row, load }).length > 0;
+  }
+
   get loads(): string[] {
     return [...new Set(this.samples.map(({ load }) => load))];
   }
@@ -31,6 +36,11 @@ export class Results {
    */
   ratio(of: { row: string; to: string; load: string; toLoad?: string; metric: Metric }): number {
     return median(this.#pairs(of).map(([ours, theirs]) => ours / theirs));
+  }
+
+  /** What a row has more than another: the median of the rounds' own differences. */
+  difference(of: { row: string; to: string; load: string; metric: Metric }): number {
+    return median(this.#pairs(of).map(([ours, theirs]) => ours - theirs));
   }
 
   /** What a row adds to the figure of a base row, against what a third row adds to it. */

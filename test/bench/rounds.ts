@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
 import type { FromClient, ToClient } from './load-client.ts';
 import type { Load } from './loads.ts';
+import type { Endpoint } from './mcp-session.ts';
 import { cpuUs, rssBytes } from './process-use.ts';
 import { compilePrograms } from './programs.ts';
-import type { Row, RunningRow } from './rows.ts';
+import { NotHere, type Row, type RunningRow, takes } from './row.ts';
 import type { LoadResult } from './run-load.ts';
 import type { IdleMemory, Measured, ProcessUse, Sample } from './sample.ts';
 
@@ -17,6 +18,8 @@ export interface Rounds {
   readonly warmUpSeconds: number;
   readonly seconds: number;
   onSample(sample: Sample): void;
+  /** A row that cannot stand on this machine is left out. */
+  onMissing(row: string, why: string): void;
 }
 
 /**
@@ -30,29 +33,31 @@ export async function measure(plan: Rounds): Promise<Measured> {
   await using client = await startClient(programs.loadClient);
   const standing: Standing[] = [];
   try {
-    for (const row of plan.rows)
-      standing.push({
-        name: row.name,
-        beside: row.beside,
-        row: await row.start({ backendUrl: backend.ready, programs }),
-      });
+    for (const row of plan.rows) {
+      try {
+        const running = await row.start({ backendUrl: backend.ready, programs });
+        standing.push({ row, running });
+      } catch (thrown) {
+        if (!(thrown instanceof NotHere)) throw thrown;
+        plan.onMissing(row.name, thrown.message);
+      }
+    }
     const idle = await idleMemory(standing);
     const samples = await measureRounds({ plan, standing, client, backendPid: backend.pid });
     return { samples, idle };
   } finally {
-    await Promise.all(standing.map(({ row }) => row[Symbol.asyncDispose]()));
+    await Promise.all(standing.map(({ running }) => running[Symbol.asyncDispose]()));
   }
 }
 
 interface Standing {
-  readonly name: string;
-  readonly beside: true | undefined;
-  readonly row: RunningRow;
+  readonly row: Row;
+  readonly running: RunningRow;
 }
 
 async function idleMemory(standing: readonly Standing[]): Promise<IdleMemory[]> {
-  const processes = standing.flatMap(({ name, row }) =>
-    row.processes.map((process) => ({ row: name, ...process })),
+  const processes = standing.flatMap(({ row, running }) =>
+    running.processes.map((process) => ({ row: row.name, ...process })),
   );
   return Promise.all(
     processes.map(async ({ row, name, pid }) => ({ row, process: name, rssBytes: await rssBytes(pid) })),
@@ -70,21 +75,27 @@ async function measureRounds({ plan, standing, client, backendPid }: MeasureRoun
   const samples: Sample[] = [];
   for (let round = 0; round < plan.rounds; round += 1)
     for (const load of plan.loads)
-      for (const { name, row } of rotated(
-        standing.filter(({ beside }) => beside === load.beside),
+      for (const { row, running } of rotated(
+        standing.filter((each) => takes(each.row, load)),
         round,
       )) {
         const processes = [
           { name: 'backend', pid: backendPid },
           { name: 'client', pid: client.pid },
-          ...row.processes,
+          ...running.processes,
         ];
-        row.neighbour?.work();
-        const { result, use } = await measureOnce({ client, url: row.url, load, processes, plan });
-        row.neighbour?.rest();
+        running.neighbour?.work();
+        const { result, use } = await measureOnce({
+          client,
+          endpoint: running.endpoint,
+          load,
+          processes,
+          plan,
+        });
+        running.neighbour?.rest();
         const [backend, own, ...rest] = use as [ProcessUse, ProcessUse, ...ProcessUse[]];
         const sample = {
-          row: name,
+          row: row.name,
           load: load.name,
           round,
           ...result,
@@ -100,7 +111,7 @@ async function measureRounds({ plan, standing, client, backendPid }: MeasureRoun
 
 interface Once {
   readonly client: Client;
-  readonly url: string;
+  readonly endpoint: Endpoint;
   readonly load: Load;
   readonly processes: readonly { readonly name: string; readonly pid: number }[];
   readonly plan: Rounds;
@@ -108,7 +119,7 @@ interface Once {
 
 async function measureOnce({
   client,
-  url,
+  endpoint,
   load,
   processes,
   plan,
@@ -116,7 +127,7 @@ async function measureOnce({
   const pids = processes.map(({ pid }) => pid);
   let before: number[] = [];
   const result = await client.run({
-    url,
+    endpoint,
     load,
     warmUpSeconds: plan.warmUpSeconds,
     seconds: plan.seconds,
@@ -157,7 +168,7 @@ async function startClient(program: string): Promise<Client> {
       }
       if (message.kind !== 'result')
         throw new Error(
-          `${job.load.name} against ${job.url}: ${message.kind === 'error' ? message.message : message.kind}`,
+          `${job.load.name} against ${job.endpoint.url}: ${message.kind === 'error' ? message.message : message.kind}`,
         );
       return message.result;
     },

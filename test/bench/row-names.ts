@@ -1,8 +1,13 @@
 /** Rows that targets speak of. */
 export const DIRECT = 'direct';
 export const BARE_PROXY = 'bare proxy';
+export const NGINX = 'nginx';
+export const MCP_PROXY = 'mcp-proxy';
+export const MCP_HUB = 'mcp-hub';
 export const OUTRIGGER = 'outrigger';
-export const OUTRIGGER_TWO = 'outrigger, 2 replicas';
+export const OUTRIGGER_TWO = 'outrigger (2 replicas)';
+export const OUTRIGGER_SECURED = 'outrigger (JWT + Redis + policy)';
+export const OUTRIGGER_AUDITED = 'outrigger (JWT + Redis + policy + audit)';
 export const GOOD_NEIGHBOUR = 'beside a good backend';
 export const BAD_NEIGHBOUR = 'beside a bad backend';
 

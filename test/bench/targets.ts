@@ -1,5 +1,16 @@
+import { BESIDE, CALLS_1, CALLS_64, LARGE_64, LISTS_64 } from './loads.ts';
 import type { Results } from './results.ts';
-import { BAD_NEIGHBOUR, BARE_PROXY, DIRECT, GOOD_NEIGHBOUR, OUTRIGGER, SIDECAR } from './row-names.ts';
+import {
+  BAD_NEIGHBOUR,
+  BARE_PROXY,
+  DIRECT,
+  GOOD_NEIGHBOUR,
+  MCP_HUB,
+  MCP_PROXY,
+  OUTRIGGER,
+  OUTRIGGER_SECURED,
+  SIDECAR,
+} from './row-names.ts';
 
 /** What the mesh has to reach, as a figure that is read from results and a bound. */
 export interface Target {
@@ -22,24 +33,36 @@ const TARGETS: readonly Target[] = [
     name: 'calls per second, 64 at once, against the bare proxy',
     bound: { atLeast: 0.6 },
     figure: (results) =>
-      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '500 B x64', metric: 'callsPerSecond' }),
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: CALLS_64, metric: 'callsPerSecond' }),
   },
+  ...[MCP_PROXY, MCP_HUB].map((peer) => ({
+    name: `calls per second, 64 at once, against ${peer}`,
+    bound: { atLeast: 8 },
+    figure: (results: Results) =>
+      results.ratio({ row: OUTRIGGER, to: peer, load: CALLS_64, metric: 'callsPerSecond' }),
+  })),
   {
     name: 'calls per second with 64 KiB answers, 64 at once, against the bare proxy',
     bound: { atLeast: 0.55 },
     figure: (results) =>
-      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '64 KiB x64', metric: 'callsPerSecond' }),
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: LARGE_64, metric: 'callsPerSecond' }),
   },
   {
     name: 'CPU of sidecar and replica, 64 at once, µs a call',
     bound: { atMost: 150 },
-    figure: (results) => results.median({ row: OUTRIGGER, load: '500 B x64', metric: 'cpuUsPerCall' }),
+    figure: (results) => results.median({ row: OUTRIGGER, load: CALLS_64, metric: 'cpuUsPerCall' }),
   },
   {
     name: 'CPU of sidecar and replica, 64 at once, against the bare proxy',
     bound: { atMost: 2.7 },
     figure: (results) =>
-      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: '500 B x64', metric: 'cpuUsPerCall' }),
+      results.ratio({ row: OUTRIGGER, to: BARE_PROXY, load: CALLS_64, metric: 'cpuUsPerCall' }),
+  },
+  {
+    name: 'CPU that a JWT, policies and an exchanged token add, 64 at once, µs a call',
+    bound: { atMost: 30 },
+    figure: (results) =>
+      results.difference({ row: OUTRIGGER_SECURED, to: OUTRIGGER, load: CALLS_64, metric: 'cpuUsPerCall' }),
   },
   {
     name: 'p50 added to a direct call, one at a time, against what the bare proxy adds',
@@ -49,7 +72,7 @@ const TARGETS: readonly Target[] = [
         row: OUTRIGGER,
         to: BARE_PROXY,
         base: DIRECT,
-        load: '500 B x1',
+        load: CALLS_1,
         metric: 'p50Us',
       }),
   },
@@ -60,8 +83,8 @@ const TARGETS: readonly Target[] = [
       results.ratio({
         row: OUTRIGGER,
         to: BARE_PROXY,
-        load: 'tools/list x64',
-        toLoad: '500 B x64',
+        load: LISTS_64,
+        toLoad: CALLS_64,
         metric: 'callsPerSecond',
       }),
   },
@@ -72,7 +95,7 @@ const TARGETS: readonly Target[] = [
       results.ratio({
         row: BAD_NEIGHBOUR,
         to: GOOD_NEIGHBOUR,
-        load: '500 B x10 in 10 sessions',
+        load: BESIDE,
         metric: 'p99Us',
       }),
   },
