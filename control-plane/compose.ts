@@ -10,8 +10,10 @@ import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
+import { openLogins } from './compose-logins.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
+import type { Logins } from './credentials/logins.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
 import type { CredentialStrategy } from './credentials/strategy.ts';
 import { keepFixed } from './fixed-settings.ts';
@@ -42,6 +44,7 @@ import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { CallLimits } from './session/call-limits.ts';
 import type { ShownItems } from './session/catalogues.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
+import type { InviteToLogin } from './session/login-elicitations.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
 import type { VirtualServer } from './session/virtual-server.ts';
 import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
@@ -95,12 +98,17 @@ export async function startControlPlane(source: SettingsSource, program: Program
   program.defer('backends', () => registry.stop());
   const providers = createBoundedFetch();
   program.defer('credential providers', () => providers.stop());
+  const keys = loadKeys(settings.keys, settings.stateFolder);
+  const { fetch } = providers;
+  const login = openLogins({
+    ...{ live, keys, store, fetch, program, log, metrics, audit },
+    onLogin: (made) => sessions.loggedIn(made),
+  });
   const backends = new ReachableBackends(settings.backends, {
     registry,
-    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch: providers.fetch }),
+    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch, logins: login?.logins }),
     onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
   });
-  const keys = loadKeys(settings.keys, settings.stateFolder);
   const onPolicyError = observePolicyErrors(metrics, log);
   const admission = new Admission({
     rules: admissionRules(settings, onPolicyError),
@@ -117,6 +125,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     backends,
     keys,
     admission,
+    inviteToLogin: login?.invite,
     watcher: {
       stale: (session, kinds) => capabilities.stale(session, kinds),
       read: (session) => capabilities.read(session),
@@ -168,6 +177,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
   reload = new ConfigReload({ source, files, live, keepFixed, log, metrics, key: keys.index.current });
   program.defer('configuration', () => reload?.close());
+  await login?.listen();
   health.started();
   log.info('replica ready', {
     event: 'ready',
@@ -221,11 +231,12 @@ function hostPart(host: string): string {
 
 interface StrategyParts extends Watching {
   readonly fetch: ProviderFetch;
+  readonly logins: Logins | undefined;
 }
 
 function strategyFor(
   { name, credential }: BackendSettings,
-  { log, metrics, audit, fetch }: StrategyParts,
+  { log, metrics, audit, fetch, logins }: StrategyParts,
 ): CredentialStrategy {
   const { strategy } = credential;
   const onIssue = observeIssues({ metrics, log, audit }, { backend: name, strategy });
@@ -234,7 +245,7 @@ function strategyFor(
       'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
     log.warn(text, { event: 'token_passthrough', backend: name, strategy });
   }
-  return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue });
+  return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue, logins });
 }
 
 interface SessionParts {
@@ -248,6 +259,7 @@ interface SessionParts {
   readonly keys: Keys;
   readonly admission: Admission;
   readonly watcher: ListWatcher;
+  readonly inviteToLogin: InviteToLogin | undefined;
   readonly ended: (sessionId: string) => void;
   readonly onItems: (list: ShownItems) => void;
 }
@@ -269,6 +281,7 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     callLimits: parts.callLimits,
     observer: observeSessions({ metrics, log, audit }),
     onSessionEnded: ended,
+    ...(parts.inviteToLogin === undefined ? {} : { inviteToLogin: parts.inviteToLogin }),
     onItems: parts.onItems,
     watcher,
     onFault: (error) => log.error('a request failed', { reason: error.reason, error }),

@@ -7,7 +7,7 @@ import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
 
 const client = { id: text() };
 
-const Client = v.variant(
+export const Client = v.variant(
   'auth',
   [
     section({ ...client, auth: v.literal('none') }),
@@ -24,13 +24,19 @@ const Client = v.variant(
   'expected one of client_secret_basic, client_secret_post, private_key_jwt, none',
 );
 
-export const Provider = section({
+export function providerTimeout() {
+  return v.optional(duration({ min: '100ms', max: '30s' }), '5s');
+}
+
+const provider = {
   issuer: v.optional(text()),
   tokenEndpoint: v.optional(httpUrl()),
   introspectionEndpoint: v.optional(httpUrl()),
   client: Client,
-  timeout: v.optional(duration({ min: '100ms', max: '30s' }), '5s'),
-});
+  timeout: providerTimeout(),
+};
+
+export const Provider = section(provider);
 
 const TokenKind = oneOf(['access_token', 'id_token', 'jwt']);
 
@@ -117,6 +123,21 @@ const Aws = described(
   "The caller's token is exchanged for temporary AWS credentials, with which each request is signed (Signature Version 4).",
 );
 
+const Stored = described(
+  section({
+    strategy: v.literal('stored'),
+    provider: section({ ...provider, authorizationEndpoint: v.optional(httpUrl()) }),
+    /** Backends with the same one share it; the backend's own name where absent. */
+    login: v.optional(
+      v.pipe(text(), v.regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected lower-case letters, digits and -')),
+    ),
+    scopes: Scopes,
+    resource: wanted.resource,
+    parameters: v.optional(table(v.string('expected a text')), {}),
+  }),
+  "The caller's own account at a third party, where it logs in once by browser; see `connect`.",
+);
+
 const Passthrough = described(
   section({ strategy: v.literal('passthrough'), audience: text() }),
   "Not conformant: hands the caller's own token on, which the MCP authorization specification forbids (token passthrough). Only a token whose audience names this one is handed on.",
@@ -124,8 +145,8 @@ const Passthrough = described(
 
 export const Credential = v.variant(
   'strategy',
-  [None, Header, TokenExchange, IdJag, ClientCredentials, Aws, Passthrough, Env],
-  'expected one of none, header, token_exchange, id_jag, client_credentials, aws_sigv4, passthrough, env',
+  [None, Header, TokenExchange, IdJag, ClientCredentials, Stored, Aws, Passthrough, Env],
+  'expected one of none, header, token_exchange, id_jag, client_credentials, stored, aws_sigv4, passthrough, env',
 );
 
 export type ProviderConfig = v.InferOutput<typeof Provider>;

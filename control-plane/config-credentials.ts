@@ -61,6 +61,8 @@ function resolveStrategy(
       return resolveIdJag(at, credential, context);
     case 'client_credentials':
       return { ...credential, provider: resolveProvider([...at, 'provider'], credential.provider, context) };
+    case 'stored':
+      return resolveStored(at, credential, context);
     case 'aws_sigv4':
       return resolveAws(at, credential, context);
     case 'passthrough':
@@ -91,7 +93,11 @@ function checkProviderUrl(path: Path, url: string, context: ConfigContext): void
     context.problem(path, 'link-local addresses and cloud metadata services are never asked');
 }
 
-function resolveClient(path: Path, config: ProviderConfig['client'], context: ConfigContext): ClientSettings {
+export function resolveClient(
+  path: Path,
+  config: ProviderConfig['client'],
+  context: ConfigContext,
+): ClientSettings {
   switch (config.auth) {
     case 'none':
       return config;
@@ -129,6 +135,44 @@ function resolveIdJag(at: Path, credential: Of<'id_jag'>, context: ConfigContext
     authorizationServer: resolveProvider([...at, 'authorizationServer'], authorizationServer, context),
     audience: audience ?? authorizationServer.issuer ?? '',
     resource,
+  };
+}
+
+/** What the authorization request says by itself, and what `scopes` and `resource` say. */
+const OWN_PARAMETERS: ReadonlySet<string> = new Set([
+  'response_type',
+  'client_id',
+  'redirect_uri',
+  'state',
+  'nonce',
+  'scope',
+  'resource',
+  'code_challenge',
+  'code_challenge_method',
+  'response_mode',
+  'request',
+  'request_uri',
+]);
+
+function resolveStored(at: Path, credential: Of<'stored'>, context: ConfigContext): CredentialSettings {
+  const { strategy, provider, login, scopes, resource, parameters } = credential;
+  const { authorizationEndpoint, ...rest } = provider;
+  const path = [...at, 'provider'];
+  if (authorizationEndpoint !== undefined)
+    checkProviderUrl([...path, 'authorizationEndpoint'], authorizationEndpoint, context);
+  else if (provider.tokenEndpoint !== undefined || provider.issuer === undefined)
+    context.problem(path, 'no metadata is read where tokenEndpoint is named: name authorizationEndpoint too');
+  for (const name of Object.keys(parameters))
+    if (OWN_PARAMETERS.has(name))
+      context.problem([...at, 'parameters', name], 'this parameter belongs to the mesh');
+  return {
+    strategy,
+    provider: resolveProvider(path, rest, context),
+    authorizationEndpoint,
+    login: login ?? String(at.at(-2)),
+    scopes,
+    resource,
+    parameters,
   };
 }
 

@@ -6,6 +6,7 @@ import { Admission, BackendPinning, Pinning, requiredScopes } from './config-adm
 import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
 import { AuditSection } from './config-audit.ts';
 import { CallLimitsSection } from './config-call-limits.ts';
+import { ConnectSection } from './config-connect.ts';
 import { Credential } from './config-credential-schema.ts';
 import { address, GrpcListener } from './config-listen.ts';
 
@@ -320,6 +321,7 @@ export const ConfigFile = section({
     section({ resource: v.optional(httpUrl()), scopes: v.optional(list(text()), []) }),
     {},
   ),
+  connect: v.optional(ConnectSection),
   mcpServers: named(BackendEntry),
   virtualServers: v.optional(named(VirtualServer), {}),
   limits: v.optional(Limits, {}),

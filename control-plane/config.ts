@@ -10,6 +10,7 @@ import { resolveAdmission } from './config-admission.ts';
 import { resolveAudit } from './config-audit.ts';
 import { childEnvironment, resolveBackends } from './config-backends.ts';
 import { resolveCallLimits } from './config-call-limits.ts';
+import { resolveConnect } from './config-connect.ts';
 import { ConfigContext } from './config-context.ts';
 import { resolveIdentity } from './config-identity.ts';
 import { resolveGrpcListener } from './config-listen.ts';
@@ -29,6 +30,8 @@ export interface Overrides {
   readonly listen?: string | undefined;
   /** The address of health and metrics, `host:port`. */
   readonly ops?: string | undefined;
+  /** The address of the pages for logins, `host:port`. */
+  readonly connect?: string | undefined;
   readonly logLevel?: string | undefined;
   readonly logFormat?: string | undefined;
   /** All replicas share this state folder, so its keys will do for any store: `outrigger up` knows that, nobody else does. */
@@ -108,6 +111,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     identity: resolveIdentity(file, context),
     admission: resolveAdmission(file, context, { unwrittenPins: options.unwrittenPins === true }),
     advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
+    connect: resolveConnect(file, context),
     backends: resolveBackends(file, context),
     virtualServers: resolveVirtualServers(file, context),
     limits: resolveLimits(file, context),
@@ -164,6 +168,7 @@ function override(parsed: Parsed<ConfigFile>, given: Overrides): ConfigFile {
   check('replica', given.replica, NAME, 'a name of lower-case letters, digits and -');
   check('listen', given.listen, ADDRESS, 'host:port');
   check('ops', given.ops, ADDRESS, 'host:port');
+  check('connect', given.connect, ADDRESS, 'host:port');
   const level = LOG_LEVELS.find((each) => each === given.logLevel);
   if (given.logLevel !== undefined && level === undefined)
     problems.push(`--log-level: expected one of ${LOG_LEVELS.join(', ')}`);
@@ -183,6 +188,7 @@ function override(parsed: Parsed<ConfigFile>, given: Overrides): ConfigFile {
       ops: given.ops ?? file.listen.ops,
     },
     log: { level: level ?? file.log.level, format: format ?? file.log.format },
+    connect: file.connect && { ...file.connect, listen: given.connect ?? file.connect.listen },
     store,
   };
 }
@@ -232,6 +238,7 @@ function readCommandLine(argv: readonly string[]): Overrides & { readonly config
         store: option,
         listen: option,
         ops: option,
+        connect: option,
         'log-level': option,
         'log-format': option,
         'shared-state': { type: 'boolean' },

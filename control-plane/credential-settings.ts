@@ -10,6 +10,7 @@ export type CredentialSettings =
   | ({ readonly strategy: 'id_jag' } & IdJagSettings)
   | ({ readonly strategy: 'client_credentials' } & ClientCredentialsSettings)
   | ({ readonly strategy: 'aws_sigv4' } & AwsSettings)
+  | ({ readonly strategy: 'stored' } & StoredSettings)
   | { readonly strategy: 'passthrough'; readonly audience: string };
 
 /** An OAuth authorization server, and whom the mesh is there. */
@@ -92,4 +93,17 @@ export interface AwsSettings {
   /** How long the temporary credentials last. */
   readonly durationMs: number;
   readonly timeoutMs: number;
+}
+
+/** The caller's own account at a third party, where it logs in by browser. */
+export interface StoredSettings {
+  readonly provider: ProviderSettings;
+  /** As the endpoints of `provider`; the browser is sent there. */
+  readonly authorizationEndpoint: string | undefined;
+  /** Names the login for people, and in the redirect URI that the provider knows. Backends with the same one share it. */
+  readonly login: string;
+  readonly scopes: readonly string[];
+  readonly resource: readonly string[];
+  /** More for the authorization request, such as `access_type: offline`. */
+  readonly parameters: Readonly<Record<string, string>>;
 }

@@ -1,5 +1,7 @@
 import type { Logger } from '../shared/log.ts';
+import type { ConnectEvent } from './connect/connect.ts';
 import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
+import type { IdentityBinding } from './identity/caller.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
 import type { Metrics } from './ops/metrics.ts';
 import type { Refusal } from './session/admission.ts';
@@ -26,6 +28,35 @@ export function observeIssues(
 }
 
 const ISSUES = { ok: 'allowed', refused: 'denied', unavailable: 'failed' } as const;
+
+/** What comes of people who log in by browser. */
+export function observeLogins({ metrics, log, audit }: Watching): (event: ConnectEvent) => void {
+  return ({ kind, bindingKey, backend, session, cause }) => {
+    metrics.logins.inc({ result: kind });
+    const facts = { event: `login_${kind}`, backend, session };
+    if (cause !== undefined) log.warn('a login came to nothing', { ...facts, error: cause });
+    else if (kind === 'wrong_principal' || kind === 'replayed' || kind === 'wrong_state')
+      log.warn('a login was not let through', facts);
+    else log.info('somebody logs in or out', facts);
+    const outcome = LOGINS[kind];
+    if (outcome === undefined) return;
+    const principal = bindingKey === undefined ? undefined : bindingOf(bindingKey);
+    const action = kind === 'disconnected' ? 'login.end' : 'login.make';
+    audit.record({ action, outcome, reason: kind, principal, backend, session: session || undefined });
+  };
+}
+
+/** Who has only signed in has not done anything yet. */
+const LOGINS = {
+  signed_in: undefined,
+  connected: 'allowed',
+  disconnected: 'allowed',
+  wrong_principal: 'denied',
+  replayed: 'denied',
+  wrong_state: 'denied',
+  refused: 'denied',
+  failed: 'failed',
+} as const;
 
 /** What sessions tell, as metrics, log lines and audit events for the people who run the mesh. */
 export function observeSessions({ metrics, log, audit }: Watching): SessionObserver {
@@ -63,6 +94,11 @@ export function observeSessions({ metrics, log, audit }: Watching): SessionObser
       metrics.backendCalls.observe({ backend, outcome }, durationMs / 1_000);
     },
   };
+}
+
+function bindingOf(bindingKey: string): IdentityBinding {
+  const [issuer = '', subject = '', tenant = ''] = JSON.parse(bindingKey) as string[];
+  return { issuer, subject, tenant };
 }
 
 /** What callers were not admitted to: counted, and for whoever looks closer logged. */

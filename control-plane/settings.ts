@@ -2,6 +2,7 @@ import type { Certificates } from '../shared/config/certificates.ts';
 import type { LogFormat, LogLevel } from '../shared/log.ts';
 import type { AuditSettings } from './config-audit.ts';
 import type { CallLimitSettings } from './config-call-limits.ts';
+import type { ConnectSettings } from './config-connect.ts';
 import type { CredentialSettings } from './credential-settings.ts';
 import type { Keys } from './keys.ts';
 import type { StoreSettings } from './store/settings.ts';
@@ -29,6 +30,8 @@ export interface Settings {
   readonly identity: IdentitySettings;
   readonly admission: AdmissionSettings;
   readonly advertise: AdvertiseSettings;
+  /** Undefined: no backend needs its callers to log in. */
+  readonly connect: ConnectSettings | undefined;
   /** In the order of the file. */
   readonly backends: readonly BackendSettings[];
   /** At least one; the first is served to a sidecar that names `default` when none has that name. */

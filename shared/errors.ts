@@ -34,6 +34,7 @@ export const RPC_REASONS = [
   'backend_unavailable',
   'backend_unauthorized',
   'audience_not_allowed',
+  'login_required',
   'credential_unavailable',
   'backend_busy',
   'backend_timeout',

@@ -216,7 +216,6 @@ export const PROTOCOL = {
   },
   'AGG-16': {
     text: 'URL elicitation reaches the initiating client only, URL untouched; third-party tokens never travel to the client.',
-    partly: 'third-party logins are not offered yet',
   },
   'AGG-17': {
     text: 'Results (content, structuredContent, isError, links, icons) pass unchanged; nothing in them is fetched.',
@@ -732,7 +731,6 @@ export const FAULTS = {
   },
   M4: {
     text: 'stored-token login link opened by another person than the one asked → refused, audited, nothing stored',
-    deferred: 'third-party logins are not offered yet',
   },
 } as const satisfies Record<string, Entry>;
 

@@ -66,12 +66,14 @@ export async function planUp(
   const replicas: PlannedProgram[] = [];
   for (let index = 0; index < count; index += 1) {
     const [grpc, ops] = [await at(10 + 10 * index), await at(11 + 10 * index)];
+    const logins = loaded.settings.connect === undefined ? undefined : await at(12 + 10 * index);
     const name = String.fromCharCode('a'.charCodeAt(0) + index);
     replicas.push(
       program(`replica ${name}`, { around: forReplicas, graceMs, address: grpc, ops }, [
         'control-plane',
         ...['--config', options.config, '--state', loaded.settings.stateFolder, '--shared-state'],
         ...['--replica', name],
+        ...(logins === undefined ? [] : ['--connect', showAddress(logins)]),
         // The file's level is theirs to follow.
         ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
         ...['--log-format', loaded.settings.log.format],

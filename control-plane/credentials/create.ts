@@ -7,6 +7,7 @@ import { createIdJagStrategy } from './id-jag.ts';
 import type { StrategyEnvironment } from './issuing-strategy.ts';
 import { noneStrategy } from './none.ts';
 import { createPassthroughStrategy } from './passthrough.ts';
+import { createStoredStrategy } from './stored.ts';
 import type { CredentialStrategy } from './strategy.ts';
 import { createTokenExchangeStrategy } from './token-exchange.ts';
 
@@ -30,6 +31,8 @@ export function createStrategy(
       return createClientCredentialsStrategy(settings, environment);
     case 'aws_sigv4':
       return createAwsStrategy(settings, environment);
+    case 'stored':
+      return createStoredStrategy(settings, environment);
     case 'passthrough':
       return createPassthroughStrategy(settings);
     default:

@@ -229,7 +229,7 @@ function trim(map: Map<string, unknown>, capacity: number): void {
 }
 
 /** The promise, unless the signal comes first; what it stands for goes on. */
-async function whileWanted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+export async function whileWanted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   let onAbort = () => {};
   const left = new Promise<never>((_, reject) => {
     onAbort = () => reject(new MeshError('cancelled', 'The request was cancelled.'));

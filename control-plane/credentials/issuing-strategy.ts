@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { CallerIdentity } from '../identity/caller.ts';
 import { CredentialCache, type Issue, type Issued } from './credential-cache.ts';
+import type { Logins } from './logins.ts';
 import type { ProviderFetch } from './oauth-provider.ts';
 import { identified } from './refusals.ts';
 import type { CredentialStrategy } from './strategy.ts';
@@ -12,6 +13,8 @@ export interface StrategyEnvironment {
   readonly fetch: ProviderFetch;
   /** Told once for each time that the provider was asked. */
   readonly onIssue: (issue: Issue) => void;
+  /** What callers have at third parties; undefined where they have no place to log in. */
+  readonly logins?: Logins | undefined;
 }
 
 /**

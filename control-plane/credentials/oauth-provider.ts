@@ -21,6 +21,22 @@ export interface OAuthProviderOptions {
   readonly fetch: ProviderFetch;
 }
 
+/** Who takes part in a request: the server, and the mesh as its client. */
+export interface OAuthParties {
+  readonly server: oauth.AuthorizationServer;
+  readonly client: oauth.Client;
+  readonly authentication: oauth.ClientAuth;
+  readonly options: RequestOptions;
+}
+
+const ENDPOINTS = [
+  'authorization_endpoint',
+  'token_endpoint',
+  'introspection_endpoint',
+  'revocation_endpoint',
+  'jwks_uri',
+] as const;
+
 /** Metadata is read again after so long. */
 const METADATA_MS = 3_600_000;
 
@@ -79,6 +95,13 @@ export class OAuthProvider {
     });
   }
 
+  /** Anything else that is asked there; what it throws becomes what this rejects with. */
+  asking<Answer>(ask: (at: OAuthParties) => Promise<Answer>): Promise<Answer> {
+    return this.#asking((server, authentication, options) =>
+      ask({ server, client: this.#client, authentication, options }),
+    );
+  }
+
   async #asking<Answer>(
     ask: (
       server: oauth.AuthorizationServer,
@@ -128,7 +151,7 @@ export class OAuthProvider {
       return await oauth.processDiscoveryResponse(url, response);
     };
     const server = await read('oauth2').catch(() => read('oidc'));
-    for (const endpoint of [server.token_endpoint, server.introspection_endpoint]) {
+    for (const endpoint of ENDPOINTS.map((name) => server[name])) {
       if (endpoint !== undefined && !mayBeNamedBy(issuer, endpoint))
         throw new Error('the metadata names an endpoint that no credential goes to');
     }
@@ -144,6 +167,8 @@ export class OAuthProvider {
       const callers = thrown.status < 500 && thrown.status !== 429 && !NOT_THE_CALLERS.has(thrown.error);
       return callers ? refused(backend, said) : unavailable(backend, said);
     }
+    if (thrown instanceof oauth.AuthorizationResponseError)
+      return refused(backend, `${at} answered ${codeOf(thrown.error)}`);
     if (thrown instanceof oauth.WWWAuthenticateChallengeError)
       return unavailable(backend, `${at} refuses the mesh itself (${thrown.status})`);
     if (thrown instanceof oauth.UnsupportedOperationError)
@@ -206,7 +231,8 @@ function clientSecretBasic(secret: string): oauth.ClientAuth {
   };
 }
 
-function formOf(
+/** Parameters with several values are repeated. */
+export function formOf(
   parameters: Readonly<Record<string, string | readonly string[] | undefined>>,
 ): URLSearchParams {
   const form = new URLSearchParams();

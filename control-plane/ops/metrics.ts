@@ -20,6 +20,8 @@ export interface Metrics {
   readonly backendCalls: Histogram<'backend' | 'outcome'>;
   /** Seconds, by the backend for which a provider was asked for a credential, and what came of it. */
   readonly credentialIssues: Histogram<'backend' | 'strategy' | 'outcome'>;
+  /** People who came by browser to log in, by what came of it. */
+  readonly logins: Counter<'result'>;
   /** 1 for the state that a backend is in, 0 for the others, by its configured name. */
   readonly backendState: Gauge<'backend' | 'state'>;
   /** Errors, refusals and dangerous settings of the store. */
@@ -98,6 +100,12 @@ export function createMetrics(): Metrics {
       help: 'Credentials asked of providers by outcome, and how long that took.',
       labelNames: ['backend', 'strategy', 'outcome'],
       buckets: SECONDS,
+      registers,
+    }),
+    logins: new Counter({
+      name: 'outrigger_logins_total',
+      help: 'What came of people who logged in at third parties by browser.',
+      labelNames: ['result'],
       registers,
     }),
     backendState: new Gauge({

@@ -1,5 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
-import type { Caller } from '../identity/caller.ts';
+import type { Caller, IdentityBinding } from '../identity/caller.ts';
 
 /** Decisions that somebody may be asked about later. */
 export type AuditAction =
@@ -9,6 +9,8 @@ export type AuditAction =
   | 'session.terminate'
   | 'session.expire'
   | 'credential.obtain'
+  | 'login.make'
+  | 'login.end'
   | 'call'
   | 'tool.change'
   | 'configuration.change';
@@ -20,6 +22,8 @@ export interface AuditEvent {
   readonly outcome: 'allowed' | 'denied' | 'failed';
   /** Absent where no request asked for it. */
   readonly caller?: Caller | undefined;
+  /** Who sat before a browser, where no request of a client asked. */
+  readonly principal?: IdentityBinding | undefined;
   /** The name that admins use for a session. */
   readonly session?: string | undefined;
   readonly backend?: string | undefined;

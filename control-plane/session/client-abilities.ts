@@ -34,6 +34,11 @@ function capabilitiesOf(session: LiveSession): Capabilities {
   return capabilities;
 }
 
+/** Whether the client opens URLs for its person (MCP 2025-11-25, Elicitation). */
+export function elicitsUrls(session: LiveSession): boolean {
+  return capabilitiesOf(session)['elicitation']?.['url'] !== undefined;
+}
+
 /** Why the client cannot answer a backend's request; undefined when it can, by its own word. */
 export function refusalOf(session: LiveSession, { bytes, scanned }: Message): RpcError | undefined {
   const { method = '', params } = scanned;

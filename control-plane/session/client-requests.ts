@@ -2,7 +2,6 @@ import { MeshError } from '../../shared/errors.ts';
 import {
   encodeString,
   forward,
-  meshErrorResponse,
   relayError,
   response,
   resultWithMeta,
@@ -30,6 +29,7 @@ import type { Catalogues, Wanted } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
 import { noteTask } from './known-tasks.ts';
 import type { LiveSession } from './live-session.ts';
+import type { LoginElicitations } from './login-elicitations.ts';
 import { namesForBackend, namesForClient, type TaskNaming } from './related-tasks.ts';
 import { withoutReserved, withoutReservedInResult } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
@@ -52,6 +52,7 @@ export interface RequestOptions {
   readonly catalogues: Catalogues;
   readonly admission: Admission;
   readonly notices: BackendNotices;
+  readonly logins: Pick<LoginElicitations, 'answer'>;
   readonly limits: CallLimits;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
   readonly onStateLoss: (backend: string) => 'continue' | 'error';
@@ -108,13 +109,13 @@ export class ClientRequests {
     session.calls.set(key, call);
     void this.#answer(turn, call)
       .then((pieces) => call.answer(pieces))
-      .catch((thrown: unknown) => this.#refuse(call, MeshError.from(thrown)))
+      .catch((thrown: unknown) => this.#refuse(turn, call, MeshError.from(thrown)))
       .finally(() => session.calls.delete(key));
   }
 
-  #refuse(call: RunningCall, error: MeshError): void {
+  #refuse({ session, caller }: Turn, call: RunningCall, error: MeshError): void {
     if (error.reason === 'internal') this.#options.onFault(error);
-    call.fail(error, meshErrorResponse(call.id, error));
+    call.fail(error, this.#options.logins.answer(error, { session, caller, id: call.id }));
   }
 
   async #answer(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {

@@ -9,6 +9,9 @@ export interface ServerKey {
 /** What a session has keys for. */
 export type SessionPurpose = 'requests' | 'events' | 'tasks';
 
+/** What is sealed that belongs to no session: logins at third parties, links to log in, what a browser carries between two pages. */
+export type ApartPurpose = 'login' | 'ticket' | 'browser';
+
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
@@ -57,6 +60,15 @@ export class RecordCrypto {
 
   openTable(name: string, sealed: string): string | undefined {
     return this.#open(name, sealed, EMPTY, 'table');
+  }
+
+  /** Only the server key opens it, for the same purpose and under the same name. */
+  sealApart(purpose: ApartPurpose, name: string, plain: string): string {
+    return seal(this.#derive(this.keyId, EMPTY, purpose), this.keyId, name, plain);
+  }
+
+  openApart(purpose: ApartPurpose, name: string, sealed: string): string | undefined {
+    return this.#open(name, sealed, EMPTY, purpose);
   }
 
   /** A session's own key for what its client or the store carries on its behalf. It outlives a rotation as long as its key id is listed. */

@@ -28,6 +28,7 @@ import type {
   SessionHandlers,
   SessionLimits,
 } from './live-session.ts';
+import { type InviteToLogin, type LoggedIn, LoginElicitations } from './login-elicitations.ts';
 import { type Change, Reconfiguration } from './reconfiguration.ts';
 import { RecordCrypto, type ServerKey } from './record-crypto.ts';
 import { type IndexKeys, RecordNames } from './record-names.ts';
@@ -70,6 +71,8 @@ export interface SessionPlaneOptions {
   readonly callLimits: CallLimits;
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
+  /** Absent where no backend needs its callers to log in. */
+  readonly inviteToLogin?: InviteToLogin;
   readonly watcher: ListWatcher;
   /** A backend shows somebody something new, or what it shows counts otherwise since the rules are others. */
   readonly onItems: (list: ShownItems) => void;
@@ -88,6 +91,8 @@ export interface SessionPlane {
   shownItems(): readonly ShownItems[];
   /** The configuration is another one: live sessions follow it. Returns how many sessions' lists it concerns. */
   reconfigure(change: Change): number;
+  /** Somebody has logged in at a third party: the sessions of this replica that missed it. */
+  loggedIn(login: LoggedIn): void;
   stop(): Promise<void>;
 }
 
@@ -134,6 +139,11 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     catalogues,
     listening,
     onRead: (session) => watcher.read(session),
+  });
+  const logins = new LoginElicitations({
+    invite: options.inviteToLogin ?? (() => undefined),
+    listening,
+    listChanges,
   });
   const reconfiguration = new Reconfiguration({ catalogues, listening, listChanges });
   const notices = new BackendNotices({ serverRequests, listening, catalogues, listChanges, observer });
@@ -193,6 +203,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
       catalogues,
       admission,
       notices,
+      logins,
       limits: options.callLimits,
       onStateLoss: (backend) => policy(backend).onStateLoss,
       onFault: options.onFault,
@@ -216,6 +227,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     shownItems: () => catalogues.shown(manager.sessions()),
     reconfigure: (change) =>
       [...manager.sessions()].filter((session) => reconfiguration.apply(session, change)).length,
+    loggedIn: (login) => logins.loggedIn(manager.sessions(), login),
     stop() {
       stopWatching();
       return manager.stop();

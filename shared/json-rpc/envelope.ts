@@ -188,6 +188,7 @@ const CODES = {
   credential_unknown: -32000,
   backend_unauthorized: -32000,
   audience_not_allowed: -32000,
+  login_required: -32000,
   credential_unavailable: -32000,
   cancelled: -32000,
   internal: -32603,

@@ -28,6 +28,7 @@ const STATUS_OF = {
   backend_unavailable: status.UNAVAILABLE,
   backend_unauthorized: status.PERMISSION_DENIED,
   audience_not_allowed: status.PERMISSION_DENIED,
+  login_required: status.PERMISSION_DENIED,
   credential_unavailable: status.UNAVAILABLE,
   backend_busy: status.RESOURCE_EXHAUSTED,
   backend_timeout: status.DEADLINE_EXCEEDED,

@@ -81,6 +81,7 @@ const STATUS = {
   backend_unavailable: 200,
   backend_unauthorized: 200,
   audience_not_allowed: 200,
+  login_required: 200,
   credential_unavailable: 200,
   backend_busy: 200,
   backend_timeout: 200,

@@ -36,7 +36,7 @@ const HOMES: readonly Home[] = [
   },
   {
     packages: /^node:(http|https|http2)$/,
-    at: /^sidecar\/(http|ops|connect)\/|^control-plane\/(ops|injector)\//,
+    at: /^sidecar\/(http|ops|connect)\/|^control-plane\/(ops|injector|connect)\//,
   },
 ];
 
@@ -51,6 +51,7 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   'virtual-server': [],
   credentials: [],
   ops: [],
+  connect: [/^credentials\//, /^identity\//],
   injector: [],
   // A program of its own, which asks the backends as a replica does.
   pins: [/^config\.ts$/, /^backend\//, /^credentials\/create/, /^identity\/verifier/, /^virtual-server\//],

@@ -34,11 +34,17 @@ export class Replica extends TestProcess {
   readonly grpc: string;
   /** Base URL of health and metrics. */
   readonly ops: string;
+  /** Of the pages for logins, `host:port`, where they are configured. */
+  readonly connect: string;
 
-  constructor(spec: ProgramSpec, addresses: { readonly grpc: string; readonly ops: string }) {
+  constructor(
+    spec: ProgramSpec,
+    addresses: { readonly grpc: string; readonly ops: string; readonly connect: string },
+  ) {
     super(spec);
     this.grpc = addresses.grpc;
     this.ops = addresses.ops;
+    this.connect = addresses.connect;
   }
 }
 
@@ -166,7 +172,7 @@ class RunningMesh implements Mesh {
   async start(options: MeshOptions): Promise<void> {
     this.#options = options;
     const { replicas = 1, sidecars = 1, awaitReady = true } = options;
-    const ports = await freePorts(2 * (replicas + sidecars));
+    const ports = await freePorts(3 * replicas + 2 * sidecars);
     const take = () => ports.pop() ?? 0;
     const files = await this.#writeFiles(options);
     const env = { ...keyEnvironment(), ...options.env };
@@ -179,8 +185,10 @@ class RunningMesh implements Mesh {
     for (let index = 0; index < replicas; index += 1) {
       const name = String.fromCharCode('a'.charCodeAt(0) + index);
       const args = ['control-plane', '--config', files.controlPlane, '--state', this.stateFolder];
+      const connect = `${HOST}:${take()}`;
+      if (options.config['connect'] !== undefined) args.push('--connect', connect);
       this.#replicas.push(
-        newReplica({ name, port: take(), opsPort: take(), args: [...args, ...common], env }),
+        newReplica({ name, port: take(), opsPort: take(), connect, args: [...args, ...common], env }),
       );
     }
     await Promise.all(this.#replicas.map((each) => each.start({ awaitReady })));
@@ -264,9 +272,10 @@ interface ProgramOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-function newReplica(options: ProgramOptions): Replica {
-  const spec = specOf({ ...options, args: [...options.args, '--replica', options.name] });
-  return new Replica(spec, { grpc: `${HOST}:${options.port}`, ops: `http://${HOST}:${options.opsPort}` });
+function newReplica(options: ProgramOptions & { readonly connect: string }): Replica {
+  const { name, port, opsPort, connect } = options;
+  const spec = specOf({ ...options, args: [...options.args, '--replica', name] });
+  return new Replica(spec, { grpc: `${HOST}:${port}`, ops: `http://${HOST}:${opsPort}`, connect });
 }
 
 function newSidecar(options: ProgramOptions): Sidecar {

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocalJWKSet, createRemoteJWKSet, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
 import Provider, { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 
@@ -24,6 +25,12 @@ export interface OidcProvider extends AsyncDisposable {
   token(options?: TokenOptions): Promise<string>;
   /** From now on a token is refused wherever it is shown to the provider. */
   revoke(token: string): void;
+  /** From now on no refresh token is good. */
+  revokeLogins(): Promise<void>;
+  /** Waits so long before each token that is refreshed is given, and says it then. */
+  slowRefresh(ms: number): void;
+  /** The next answers to refreshes get lost. */
+  loseRefreshes(count: number): void;
   /** Signs with a new key; the old one stays published unless `withdraw` is set. */
   rotate(options?: { readonly withdraw?: boolean }): void;
   outage(kind: 'none' | 'down' | 'slow' | 'error' | 'garbage'): void;
@@ -63,8 +70,14 @@ export interface Misbehaviour {
 export interface ProviderOptions {
   /** Whose assertions it redeems. */
   readonly trusts?: { readonly url: string; readonly jwksUri: string };
-  /** Who signs in at its login page. */
+  /** Who signs in at its login page, where the browser does not say (`x-person`). */
   readonly login?: string;
+  /** Where its clients' browsers may come back to as well. */
+  readonly redirectUris?: readonly string[];
+  /** Of access tokens that browsers bring, which come with a refresh token that is good once. */
+  readonly accessSeconds?: number;
+  /** What a person is called here. */
+  readonly account?: (person: string) => string;
 }
 
 export const CLIENT = { id: 'mesh', secret: 'the-secret-of-the-mesh-at-its-provider' };
@@ -100,7 +113,10 @@ class RunningProvider implements OidcProvider {
   readonly #revoked = new Set<string>();
   #keys: JWK[] = [newKey()];
   #oidc: Provider;
+  readonly #refreshTokens = new Set<{ destroy(): Promise<void> }>();
   #outage: Parameters<OidcProvider['outage']>[0] = 'none';
+  #refreshMs = 0;
+  #lostRefreshes = 0;
   #misbehaviour: Misbehaviour = {};
 
   constructor(url: string, options: ProviderOptions) {
@@ -146,6 +162,18 @@ class RunningProvider implements OidcProvider {
     this.#revoked.add(token);
   }
 
+  async revokeLogins(): Promise<void> {
+    for (const token of this.#refreshTokens) await token.destroy();
+  }
+
+  slowRefresh(ms: number): void {
+    this.#refreshMs = ms;
+  }
+
+  loseRefreshes(count: number): void {
+    this.#lostRefreshes = count;
+  }
+
   rotate({ withdraw = false }: { readonly withdraw?: boolean } = {}): void {
     this.#keys = withdraw ? [newKey()] : [newKey(), ...this.#keys];
     this.#oidc = this.#build();
@@ -179,17 +207,26 @@ class RunningProvider implements OidcProvider {
       'scope',
       'resource',
     ]);
+    oidc.on('refresh_token.saved', (token) => this.#refreshTokens.add(token));
     oidc.use(async (context, next) => {
       await next();
-      if (context.path === '/token') this.#note(context as KoaContextWithOIDC);
+      if (context.path !== '/token') return;
+      const at = context as KoaContextWithOIDC;
+      this.#note(at);
+      if (at.oidc?.params?.['grant_type'] !== 'refresh_token') return;
+      await sleep(this.#refreshMs);
+      if (this.#lostRefreshes > 0) {
+        this.#lostRefreshes -= 1;
+        context.req.socket.destroy();
+      }
     });
     return oidc;
   }
 
   #configuration(): Configuration {
     const everything = {
-      grant_types: ['authorization_code', 'client_credentials', TOKEN_EXCHANGE, JWT_BEARER],
-      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token', 'client_credentials', TOKEN_EXCHANGE, JWT_BEARER],
+      redirect_uris: ['http://127.0.0.1/callback', ...(this.#options.redirectUris ?? [])],
       scope: SCOPES.join(' '),
     };
     return {
@@ -215,11 +252,14 @@ class RunningProvider implements OidcProvider {
       cookies: { keys: ['only-for-tests'] },
       clientBasedCORS: () => false,
       pkce: { required: () => true },
+      issueRefreshToken: async () => this.#options.accessSeconds !== undefined,
+      rotateRefreshToken: true,
       findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
       features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
         introspection: { enabled: true },
+        revocation: { enabled: true },
         registration: { enabled: true },
         resourceIndicators: {
           enabled: true,
@@ -229,7 +269,7 @@ class RunningProvider implements OidcProvider {
             audience: resource,
             scope: SCOPES.join(' '),
             accessTokenFormat: 'jwt',
-            accessTokenTTL: 300,
+            accessTokenTTL: this.#options.accessSeconds ?? 300,
             jwt: { sign: { alg: 'ES256' } },
           }),
         },
@@ -244,7 +284,8 @@ class RunningProvider implements OidcProvider {
     const oidc = this.#oidc;
     const { prompt, params, session } = await oidc.interactionDetails(request, response);
     if (prompt.name === 'login') {
-      const accountId = this.#options.login ?? 'alice';
+      const { login = 'alice', account = (name: string) => name } = this.#options;
+      const accountId = account(String(request.headers['x-person'] ?? login));
       return await oidc.interactionFinished(request, response, { login: { accountId } });
     }
     const grant = new oidc.Grant({

@@ -1,0 +1,349 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Clock } from '../../shared/clock.ts';
+import { MeshError } from '../../shared/errors.ts';
+import { newSecrets } from '../credentials/authorization-code.ts';
+import type { LoginProvider } from '../credentials/login-provider.ts';
+import type { LoginVault, Sealer } from '../credentials/login-vault.ts';
+import { bindingKeyOf } from '../identity/binding-key.ts';
+import { Cookies, type SignedIn } from './cookies.ts';
+import { issuersPage, loginsPage, messagePage } from './pages.ts';
+import type { SignIn } from './sign-in.ts';
+import { type Ticket, Tickets } from './tickets.ts';
+
+/** What became of somebody who came to log in, for the people who run the mesh. */
+export interface ConnectEvent {
+  readonly kind:
+    | 'signed_in'
+    | 'connected'
+    | 'disconnected'
+    /** A link was opened by another person than the one it was made for. */
+    | 'wrong_principal'
+    /** A link was opened a second time. */
+    | 'replayed'
+    /** A browser came back with something that it was not sent away with. */
+    | 'wrong_state'
+    /** The provider, or the person, said no. */
+    | 'refused'
+    /** The provider or the store could not be asked. */
+    | 'failed';
+  /** Who sits before the browser, where that is known: the binding's canonical bytes. */
+  readonly bindingKey?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly session?: string | undefined;
+  /** Fit for a log. */
+  readonly cause?: unknown;
+}
+
+export interface ConnectOptions {
+  readonly clock: Clock;
+  /** The origin by which browsers reach every replica. */
+  readonly publicUrl: string;
+  readonly tickets: Sealer;
+  readonly browsers: Sealer;
+  readonly vault: LoginVault;
+  readonly issuers: readonly SignIn[];
+  /** The providers of the configuration as it is now, one for each backend that needs a login. */
+  readonly providers: () => readonly LoginProvider[];
+  readonly onEvent: (event: ConnectEvent) => void;
+}
+
+export interface PageRequest {
+  readonly method: string;
+  /** With its query, below the public URL. */
+  readonly url: URL;
+  readonly headers: IncomingHttpHeaders;
+  /** Of a form. */
+  readonly form: URLSearchParams | undefined;
+}
+
+export interface PageAnswer {
+  readonly status: number;
+  readonly cookies?: readonly string[];
+  readonly location?: string;
+  readonly html?: string;
+}
+
+const PATH = '/connect/';
+
+/**
+ * Logins at third parties, by browser. Whoever opens a link signs in at the mesh's own
+ * issuer first and goes on only if it is the very principal that the link was made for:
+ * otherwise one person's account would end up in another's hands (MCP 2025-11-25,
+ * Elicitation, Phishing). Any replica serves any step.
+ */
+export class Connect {
+  readonly #options: ConnectOptions;
+  readonly #tickets: Tickets;
+  readonly #cookies: Cookies;
+
+  constructor(options: ConnectOptions) {
+    const { clock, vault, tickets, browsers, publicUrl } = options;
+    this.#options = options;
+    this.#tickets = new Tickets({ clock, vault, sealer: tickets });
+    this.#cookies = new Cookies({ clock, sealer: browsers, secure: publicUrl.startsWith('https:') });
+  }
+
+  /** Where a person sees and ends logins. */
+  static home(publicUrl: string): string {
+    return `${publicUrl}${PATH}`;
+  }
+
+  static signInRedirect(publicUrl: string): string {
+    return `${publicUrl}${PATH}signed-in`;
+  }
+
+  /** What the provider of this login must know as the mesh's redirect URI. */
+  static loginRedirect(publicUrl: string, login: string): string {
+    return `${publicUrl}${PATH}authorized/${login}`;
+  }
+
+  /** A link for this principal alone; undefined where the backend needs no login, or the principal cannot sign in. */
+  invite(what: { readonly bindingKey: string; readonly backend: string; readonly session: string }) {
+    const [issuer] = JSON.parse(what.bindingKey) as [string];
+    const provider = this.#options.providers().find(({ backend }) => backend === what.backend);
+    // Whoever comes from elsewhere could never prove who they are here.
+    if (!this.#options.issuers.some((each) => each.issuer === issuer)) return undefined;
+    return provider && this.#link({ ...what, provider: provider.key });
+  }
+
+  /** Never rejects. */
+  async answer(request: PageRequest): Promise<PageAnswer> {
+    try {
+      return await this.#route(request);
+    } catch (thrown) {
+      this.#options.onEvent({ kind: 'failed', cause: thrown });
+      return failed(503);
+    }
+  }
+
+  #route(request: PageRequest): Promise<PageAnswer> | PageAnswer {
+    const path = request.url.pathname.slice(PATH.length);
+    if (!request.url.pathname.startsWith(PATH)) return notFound();
+    if (path === 'disconnect') return request.method === 'POST' ? this.#disconnect(request) : wrongMethod();
+    if (request.method !== 'GET') return wrongMethod();
+    if (path === '') return this.#home(request);
+    if (path === 'done') return done();
+    if (path === 'signed-in') return this.#signedIn(request);
+    if (path.startsWith('authorized/')) return this.#authorized(request, path.slice('authorized/'.length));
+    return path.includes('/') ? notFound() : this.#open(request, path);
+  }
+
+  /** A link was opened. */
+  async #open(request: PageRequest, text: string): Promise<PageAnswer> {
+    const ticket = this.#tickets.open(text);
+    const provider = ticket && this.#options.providers().find((each) => this.#isFor(ticket, each));
+    if (ticket === undefined || provider === undefined) return over();
+    const browser = this.#cookies.signedIn(request.headers);
+    if (browser === undefined) {
+      const [issuer] = JSON.parse(ticket.bindingKey) as [string];
+      return this.#signIn(issuer, `${PATH}${text}`);
+    }
+    const { backend, session } = ticket;
+    const facts = { bindingKey: browser.bindingKey, backend, session };
+    if (browser.bindingKey !== ticket.bindingKey) {
+      this.#options.onEvent({ kind: 'wrong_principal', ...facts });
+      return { ...anothers(), cookies: [this.#cookies.signOut()] };
+    }
+    if (!(await this.#tickets.spend(ticket))) {
+      this.#options.onEvent({ kind: 'replayed', ...facts });
+      return over();
+    }
+    return this.#leave(ticket, provider, browser);
+  }
+
+  /** Off to the provider. */
+  async #leave(ticket: Ticket, provider: LoginProvider, browser: SignedIn): Promise<PageAnswer> {
+    const { backend, session, bindingKey } = ticket;
+    const secrets = newSecrets();
+    const redirectUri = this.#loginRedirect(provider);
+    try {
+      const url = await provider.authorizationUrl({ ...secrets, redirectUri });
+      const journey = { ...secrets, kind: 'login', backend, provider: provider.key, session } as const;
+      const cookie = this.#cookies.begin<'login'>({ ...journey, browser: browser.id });
+      return { status: 303, location: url.href, cookies: [cookie] };
+    } catch (cause) {
+      this.#options.onEvent({ kind: 'failed', bindingKey, backend, session, cause });
+      return failed(502);
+    }
+  }
+
+  /** Back from the provider. */
+  async #authorized({ url, headers }: PageRequest, login: string): Promise<PageAnswer> {
+    const journey = this.#cookies.journey(headers, 'login', url.searchParams.get('state') ?? '');
+    const browser = this.#cookies.signedIn(headers);
+    const provider = this.#options.providers().find(({ backend, key, name }) => {
+      return backend === journey?.backend && key === journey.provider && name === login;
+    });
+    if (journey === undefined || provider === undefined || browser?.id !== journey.browser) {
+      this.#options.onEvent({ kind: 'wrong_state', bindingKey: browser?.bindingKey });
+      return astray();
+    }
+    const { bindingKey } = browser;
+    const { backend, session } = journey;
+    const cookies = [this.#cookies.end(journey)];
+    try {
+      const redirectUri = this.#loginRedirect(provider);
+      const kept = await provider.redeem({ ...journey, redirectUri, url });
+      await this.#options.vault.put({ bindingKey, provider: provider.key }, kept);
+    } catch (cause) {
+      const refusal = isRefusal(cause);
+      this.#options.onEvent({ kind: refusal ? 'refused' : 'failed', bindingKey, backend, session, cause });
+      return { ...(refusal ? refused() : failed(502)), cookies };
+    }
+    this.#options.onEvent({ kind: 'connected', bindingKey, backend, session });
+    return { status: 303, location: `${this.#options.publicUrl}${PATH}done`, cookies };
+  }
+
+  /** Off to the mesh's own issuer, and back to `then`. */
+  async #signIn(issuer: string, then: string): Promise<PageAnswer> {
+    const at = this.#options.issuers.find((each) => each.issuer === issuer);
+    if (at === undefined) return failed(502);
+    const secrets = newSecrets();
+    try {
+      const url = await at.url(secrets);
+      const cookie = this.#cookies.begin<'sign-in'>({ ...secrets, kind: 'sign-in', issuer, then });
+      return { status: 303, location: url.href, cookies: [cookie] };
+    } catch (cause) {
+      this.#options.onEvent({ kind: 'failed', cause });
+      return failed(502);
+    }
+  }
+
+  /** Back from the mesh's own issuer. */
+  async #signedIn({ url, headers }: PageRequest): Promise<PageAnswer> {
+    const journey = this.#cookies.journey(headers, 'sign-in', url.searchParams.get('state') ?? '');
+    const issuer = this.#options.issuers.find((each) => each.issuer === journey?.issuer);
+    if (journey === undefined || issuer === undefined) {
+      this.#options.onEvent({ kind: 'wrong_state' });
+      return astray();
+    }
+    const end = this.#cookies.end(journey);
+    try {
+      const binding = await issuer.who(journey, url);
+      if (binding === undefined) throw new Error('the issuer does not say who this is');
+      const bindingKey = bindingKeyOf(binding);
+      this.#options.onEvent({ kind: 'signed_in', bindingKey });
+      const cookies = [end, this.#cookies.signIn(bindingKey)];
+      return { status: 303, location: `${this.#options.publicUrl}${journey.then}`, cookies };
+    } catch (cause) {
+      const refusal = isRefusal(cause);
+      this.#options.onEvent({ kind: refusal ? 'refused' : 'failed', cause });
+      return { ...(refusal ? refused() : failed(502)), cookies: [end] };
+    }
+  }
+
+  async #home({ url, headers }: PageRequest): Promise<PageAnswer> {
+    const browser = this.#cookies.signedIn(headers);
+    if (browser === undefined) return this.#choose(url.searchParams.get('issuer'));
+    const { bindingKey, form } = browser;
+    const rows = await Promise.all(
+      this.#logins().map(async (provider) => {
+        const { name, key, backend } = provider;
+        const kept = (await this.#options.vault.read({ bindingKey, provider: key })) !== undefined;
+        const link = this.#link({ bindingKey, provider: key, backend, session: '' });
+        return { login: name, kept, link };
+      }),
+    );
+    const action = `${this.#options.publicUrl}${PATH}disconnect`;
+    return { status: 200, html: loginsPage(rows, { form, action }) };
+  }
+
+  #choose(wanted: string | null): Promise<PageAnswer> | PageAnswer {
+    const { issuers, publicUrl } = this.#options;
+    const [only, ...others] = issuers;
+    const chosen = others.length === 0 ? only : issuers.find(({ issuer }) => issuer === wanted);
+    if (chosen !== undefined) return this.#signIn(chosen.issuer, PATH);
+    const link = (issuer: string) => `${publicUrl}${PATH}?issuer=${encodeURIComponent(issuer)}`;
+    return { status: 200, html: issuersPage(issuers.map(({ issuer }) => ({ issuer, link: link(issuer) }))) };
+  }
+
+  async #disconnect({ headers, form }: PageRequest): Promise<PageAnswer> {
+    const browser = this.#cookies.signedIn(headers);
+    const provider = this.#logins().find(({ name }) => name === form?.get('login'));
+    if (browser === undefined || !isSame(form?.get('form') ?? '', browser.form)) return astray();
+    const { bindingKey } = browser;
+    if (provider !== undefined) {
+      const { vault } = this.#options;
+      const kept = await vault.read({ bindingKey, provider: provider.key });
+      if (kept !== undefined) {
+        await vault.clear(kept);
+        this.#options.onEvent({ kind: 'disconnected', bindingKey, backend: provider.backend });
+        // Gone here in any case; a provider that cannot be told lets it end by itself.
+        await provider.revoke(kept.login).catch(() => {});
+      }
+    }
+    return { status: 303, location: `${this.#options.publicUrl}${PATH}` };
+  }
+
+  /** Backends that share a login are one. */
+  #logins(): readonly LoginProvider[] {
+    return [...new Map(this.#options.providers().map((each) => [each.key, each])).values()];
+  }
+
+  #isFor(ticket: Ticket, { backend, key }: LoginProvider): boolean {
+    return backend === ticket.backend && key === ticket.provider;
+  }
+
+  #link(what: Omit<Ticket, 'id' | 'expiresAt'>): string {
+    return `${this.#options.publicUrl}${PATH}${this.#tickets.issue(what)}`;
+  }
+
+  #loginRedirect({ name }: LoginProvider): string {
+    return Connect.loginRedirect(this.#options.publicUrl, name);
+  }
+}
+
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof MeshError && thrown.reason === 'backend_unauthorized';
+}
+
+function isSame(given: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function done(): PageAnswer {
+  const sentence = 'You can close this page and go back to your agent.';
+  return { status: 200, html: messagePage('You are logged in', [sentence]) };
+}
+
+function anothers(): PageAnswer {
+  const sentences = [
+    'It was made for another person than the one who is signed in here, so nothing was done.',
+    'If it is yours, sign out at your identity provider, or use another browser profile, and open it again.',
+    'If somebody sent it to you, do not open it again.',
+  ];
+  return { status: 403, html: messagePage('This link is not yours', sentences) };
+}
+
+function over(): PageAnswer {
+  const sentence = 'Links can be opened once, within ten minutes. Ask your agent again to get another.';
+  return { status: 410, html: messagePage('This link is no good any more', [sentence]) };
+}
+
+function astray(): PageAnswer {
+  const sentences = [
+    'This browser did not begin what it has come back with, or began it too long ago.',
+    'Allow cookies for this site, and open the link of your agent in one browser from beginning to end.',
+  ];
+  return { status: 400, html: messagePage('This did not work', sentences) };
+}
+
+function refused(): PageAnswer {
+  const sentence = 'It was refused where you were sent. Ask your agent again to get another link.';
+  return { status: 403, html: messagePage('You are not logged in', [sentence]) };
+}
+
+function failed(status: number): PageAnswer {
+  const sentence = 'Something that is needed for this does not answer at the moment. Try again in a minute.';
+  return { status, html: messagePage('This did not work', [sentence]) };
+}
+
+function notFound(): PageAnswer {
+  return { status: 404, html: messagePage('There is no such page', []) };
+}
+
+function wrongMethod(): PageAnswer {
+  return { status: 405, html: messagePage('This page cannot be used like that', []) };
+}
