@@ -47,6 +47,8 @@ export class ListChanges {
    * after the other: until it is through nobody reads, so that one read does for all.
    */
   readonly #lastSaid = new Map<string, number>();
+  /** The latest announcement of each list. */
+  readonly #turns = new WeakMap<LiveSession, Map<string, Promise<void>>>();
 
   constructor(options: ListChangeOptions) {
     this.#options = options;
@@ -76,7 +78,7 @@ export class ListChanges {
   /** In the name of this caller, whose request is being answered, beside whoever listens. */
   compare(session: LiveSession, caller: Caller, kinds: readonly ListKind[]): void {
     if (this.#options.listening.reader(session) !== undefined)
-      void this.#announce(session, new Set(kinds), caller);
+      this.#announce(session, new Set(kinds), caller);
   }
 
   /** The session left this replica. */
@@ -110,7 +112,7 @@ export class ListChanges {
       const more = Math.max(0, ...noise);
       if (more > 0 && now < burst.since + AT_MOST_MS) return this.#wait(session, burst, more);
       this.#over(session);
-      void this.#announce(session, burst.kinds);
+      this.#announce(session, burst.kinds);
     });
   }
 
@@ -119,16 +121,34 @@ export class ListChanges {
     if (this.#bursts.size === 0) this.#lastSaid.clear();
   }
 
-  async #announce(
+  /** Each list by itself, and one announcement of it after the other: two at once would not know what the other tells. */
+  #announce(
     session: LiveSession,
     kinds: ReadonlySet<ListKind>,
     caller = this.#options.listening.reader(session)?.caller,
+  ): void {
+    if (caller === undefined) return;
+    const turns = this.#turns.get(session) ?? new Map<string, Promise<void>>();
+    this.#turns.set(session, turns);
+    for (const method of new Set([...kinds].map((kind) => METHODS[kind]))) {
+      const its = [...kinds].filter((kind) => METHODS[kind] === method);
+      const before = turns.get(method) ?? Promise.resolve();
+      turns.set(
+        method,
+        before.then(() => this.#tell(session, caller, { method, kinds: its })),
+      );
+    }
+  }
+
+  async #tell(
+    session: LiveSession,
+    caller: Caller,
+    { method, kinds }: { readonly method: string; readonly kinds: readonly ListKind[] },
   ): Promise<void> {
     const { catalogues, listening } = this.#options;
-    if (caller === undefined) return;
     const versions = new Map<ListKind, string>();
     await Promise.all(
-      [...kinds].map(async (kind) => {
+      kinds.map(async (kind) => {
         const version = await catalogues.changed(session, caller, kind);
         if (version !== undefined) versions.set(kind, version);
       }),
@@ -138,8 +158,7 @@ export class ListChanges {
     const stream = listening.reader(session)?.stream;
     // Whoever listens next is told instead.
     if (stream === undefined || versions.size === 0) return;
-    const methods = new Set([...versions.keys()].map((kind) => METHODS[kind]));
-    for (const method of methods) stream.message(notification(method));
+    stream.message(notification(method));
     catalogues.told(session, caller, versions);
   }
 }
