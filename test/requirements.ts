@@ -644,7 +644,6 @@ export const FAULTS = {
   },
   B15: {
     text: 'tool definition changes after list (rug pull) → digest change → audit + policy alert/quarantine; list_changed to the session',
-    partly: 'the session hears of it; changed definitions are neither audited nor held back yet',
   },
   B16: {
     text: 'description with U+E0000 tags, zero-width, ANSI, 1 MB → stripped/limited by policy, original digest kept',

@@ -56,7 +56,7 @@ export class Reconfiguration {
     const concerned = left.length > 0 || joined.length > 0 || shown(session);
     if (concerned) {
       catalogues.reconfigured(session, gone);
-      this.#look(session);
+      this.look(session);
     }
     for (const link of joined) listening.opened(session, link);
     for (const link of session.links.values()) {
@@ -64,12 +64,13 @@ export class Reconfiguration {
       // Another credential may see other things, and be let in where the former was not.
       catalogues.stale(session, link.name, { kinds: KINDS, said: false });
       listening.opened(session, link);
-      this.#look(session);
+      this.look(session);
     }
     return concerned;
   }
 
-  #look(session: LiveSession): void {
+  /** Lists of a session may look otherwise by what configuration says: its client is told now, or as soon as it listens. */
+  look(session: LiveSession): void {
     const { listening, listChanges } = this.#options;
     if (listening.reader(session) === undefined) this.#untold.add(session);
     else listChanges.look(session, KINDS);

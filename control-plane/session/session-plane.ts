@@ -182,7 +182,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
   const stopWatching = admission.onChange(() => {
     for (const session of manager.sessions()) {
       watcher.stale(session, KINDS);
-      listChanges.look(session, KINDS);
+      reconfiguration.look(session);
     }
     for (const list of catalogues.shown(manager.sessions())) options.onItems(list);
   });

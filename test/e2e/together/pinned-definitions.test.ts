@@ -132,28 +132,25 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
     expect(owner).to.contain('outrigger_tool_definition_changes_total{backend="gamma",state="flagged"} 1');
   });
 
-  it(
-    verifies('B15', 'AGG-14')('one that is shown to one caller only is held back from that one'),
-    async () => {
-      const [alice, bob] = members as [Member, Member];
-      company.backend('alpha').script({ toolsOf: { [bob.at('alpha')]: EVIL } });
-      company.backend('alpha').push(CHANGED);
-      await until('bob is told', () => (heard()[1]?.length ?? 0) === 1);
-      expect(of('alpha', await namesIn(bob.client))).to.deep.equal(['alpha__close']);
-      await expectUnknown(bob.client, 'alpha__search');
-      expect(of('alpha', await namesIn(alice.client))).to.deep.equal(['alpha__search', 'alpha__close']);
-      expect((await alice.client.call('alpha__search')).answer?.result).to.not.equal(undefined);
-      expect(heard()[0]).to.deep.equal([]);
-      // Both are approved: two callers may well be shown two definitions.
-      await company.mesh.write('pins.json', pinFile({ ...APPROVED, alpha: [...GOOD, ...EVIL.slice(0, 1)] }));
-      await until('bob is told again', () => (heard()[1]?.length ?? 0) === 2);
-      for (const { client } of members) {
-        expect(of('alpha', await namesIn(client))).to.deep.equal(['alpha__search', 'alpha__close']);
-        expect((await client.call('alpha__search')).answer?.result).to.not.equal(undefined);
-      }
-      expect(heard()[0]).to.deep.equal([]);
-    },
-  );
+  it(verifies('B15')('one that is shown to one caller only is held back from that one'), async () => {
+    const [alice, bob] = members as [Member, Member];
+    company.backend('alpha').script({ toolsOf: { [bob.at('alpha')]: EVIL } });
+    company.backend('alpha').push(CHANGED);
+    await until('bob is told', () => (heard()[1]?.length ?? 0) === 1);
+    expect(of('alpha', await namesIn(bob.client))).to.deep.equal(['alpha__close']);
+    await expectUnknown(bob.client, 'alpha__search');
+    expect(of('alpha', await namesIn(alice.client))).to.deep.equal(['alpha__search', 'alpha__close']);
+    expect((await alice.client.call('alpha__search')).answer?.result).to.not.equal(undefined);
+    expect(heard()[0]).to.deep.equal([]);
+    // Both are approved: two callers may well be shown two definitions.
+    await company.mesh.write('pins.json', pinFile({ ...APPROVED, alpha: [...GOOD, ...EVIL.slice(0, 1)] }));
+    await until('bob is told again', () => (heard()[1]?.length ?? 0) === 2);
+    for (const { client } of members) {
+      expect(of('alpha', await namesIn(client))).to.deep.equal(['alpha__search', 'alpha__close']);
+      expect((await client.call('alpha__search')).answer?.result).to.not.equal(undefined);
+    }
+    expect(heard()[0]).to.deep.equal([]);
+  });
 
   it(
     verifies(
@@ -181,16 +178,20 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
       'BACK-2',
     )('a call whose backend session was lost is not sent to the new one under another definition'),
     async () => {
-      const [alice, bob] = members as [Member, Member];
+      // Nobody listens in these sessions: what was listed counts until somebody asks.
+      const [carol, dave] = [await company.join('carol'), await company.join('dave')];
+      for (const { client } of [carol, dave]) expect(await namesIn(client)).to.include('alpha__search');
       company.backend('alpha').script({ tools: EVIL });
       company.backend('alpha').loseSessions();
-      const before = company.backend('alpha').view.initialises;
-      const refused = await alice.client.call('alpha__search');
-      expect(refused.body).to.contain('Unknown tool.');
-      expect(company.backend('alpha').view.initialises).to.be.above(before);
-      expect((await bob.client.call('alpha__close')).answer?.result).to.not.equal(undefined);
-      expect(company.backend('alpha').view.executionsOf('search')).to.equal(0);
-      expect(company.backend('alpha').view.executionsOf('close')).to.equal(1);
+      expect((await carol.client.call('alpha__search')).body).to.contain('Unknown tool.');
+      expect((await dave.client.call('alpha__close')).answer?.result).to.not.equal(undefined);
+      const { view } = company.backend('alpha');
+      expect(view.executionsOf('search')).to.equal(0);
+      expect(view.executionsOf('close')).to.equal(1);
+      // Both calls met a session that was lost, and were sent at most once to the new one.
+      expect(
+        view.sessions.filter(({ id }) => id !== carol.at('alpha') && id !== dave.at('alpha')),
+      ).to.have.length.above(3);
     },
   );
 
@@ -207,6 +208,8 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
       change('beta', [...GOOD, described('export', 'Exports everything.')]);
       await allHear(1);
       await sleep(1_500);
+      const { client: away } = await company.join('carol');
+      expect(of('alpha', await namesIn(away))).to.deep.equal(['alpha__close']);
       const before = heard().map(({ length }) => length);
       for (const { client } of members) {
         expect(of('beta', await namesIn(client))).to.deep.equal(['beta__search', 'beta__close']);
@@ -227,6 +230,9 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
       }
       await sleep(1_500);
       expect(heard().map(({ length }, at) => length - (before[at] ?? 0))).to.deep.equal([1, 1]);
+      // A client that did not listen then is told when it does.
+      await (await away.listen()).message(CHANGED.method);
+      expect(of('alpha', await namesIn(away))).to.deep.equal(['alpha__search', 'alpha__close']);
       // What was approved before is not any more.
       change('alpha', GOOD);
       await until('all are told again', () =>
