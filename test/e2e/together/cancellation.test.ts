@@ -61,6 +61,7 @@ describe('What a client says of its call at another replica than the call’s ow
         await bob.client.notify('notifications/cancelled', { requestId: 'bobs', reason: 'no more' });
         await hanging.ended;
         expect(hanging.messages).to.deep.equal([]);
+        await until('the backend is told', () => cancelledAt(company, 'gamma').length > 0);
         const [told] = cancelledAt(company, 'gamma');
         expect(told?.message?.params?.['reason']).to.equal('no more');
         await gone;
