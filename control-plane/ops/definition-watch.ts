@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
+import { redact } from '../../shared/redact.ts';
 import type { Audit, AuditEvent } from '../session/audit.ts';
 import type { ShownItems } from '../session/catalogues.ts';
 import type { Item } from '../virtual-server/item.ts';
@@ -119,7 +120,10 @@ export class DefinitionWatch {
     const { metrics, audit, log } = this.#options;
     const { state, reason = 'approved' } = standing;
     const digest = shortDigest(standing.digest);
-    const detail = standing.reason === undefined ? digest : `${digest}\n${pins.difference(sighting, item)}`;
+    // A backend could write a credential that it saw into what it says of itself.
+    const detail = redact(
+      standing.reason === undefined ? digest : `${digest}\n${pins.difference(sighting, item)}`,
+    );
     metrics.toolChanges.inc({ backend, state });
     const said = { action: 'tool.change', backend, kind: KIND[kind], item: name, reason, detail } as const;
     audit.record({ ...said, outcome: OUTCOMES[state] });

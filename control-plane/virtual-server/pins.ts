@@ -48,10 +48,6 @@ export function definitionOf(item: Defined): JsonTree {
   return readTree((item.given ?? item).bytes.toString('utf8'));
 }
 
-export function isPinned(kind: ListKind): kind is NamedKind {
-  return kind === 'tools' || kind === 'prompts';
-}
-
 /** A definition, as clients see it. */
 export type Defined = Pick<Item, 'bytes' | 'given'>;
 
@@ -138,4 +134,8 @@ function judge(approved: readonly Pin[], { onChange, onNew }: PinRules, digest: 
   if (approved.some((pin) => pin.digest === digest)) return { state: 'approved', reason: undefined, digest };
   if (approved.length === 0) return { state: STATES[onNew], reason: 'new', digest };
   return { state: STATES[onChange], reason: 'changed', digest };
+}
+
+function isPinned(kind: ListKind): kind is NamedKind {
+  return kind === 'tools' || kind === 'prompts';
 }

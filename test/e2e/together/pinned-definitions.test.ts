@@ -132,6 +132,36 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
     expect(owner).to.contain('outrigger_tool_definition_changes_total{backend="gamma",state="flagged"} 1');
   });
 
+  it(verifies('B15', 'AGG-7')('a prompt counts like a tool'), async () => {
+    const [alice] = members as [Member];
+    // No prompt is approved; of beta nothing new is to be used, of the others it is flagged.
+    const prompts = await namesIn(alice.client, 'prompts/list');
+    expect(prompts).to.deep.equal(['alpha__greet', 'gamma__greet']);
+    const get = (name: string) => alice.client.request('prompts/get', { name });
+    expect((await get('alpha__greet')).answer?.result).to.not.equal(undefined);
+    const complete = (name: string) =>
+      alice.client.request('completion/complete', {
+        ref: { type: 'ref/prompt', name },
+        argument: { name: 'a', value: '' },
+      });
+    for (const ask of [get, complete]) {
+      expect((await ask('beta__greet')).body).to.contain('Unknown prompt.');
+      expect((await ask('beta__never')).body).to.contain('Unknown prompt.');
+    }
+    const { view } = company.backend('beta');
+    expect([
+      ...view.requests({ rpc: 'prompts/get' }),
+      ...view.requests({ rpc: 'completion/complete' }),
+    ]).to.have.length(0);
+    expect(
+      allTold().map(({ backend, item, outcome, reason }) => ({ backend, item, outcome, reason })),
+    ).to.have.deep.members([
+      { backend: 'alpha', item: 'greet', outcome: 'allowed', reason: 'new' },
+      { backend: 'beta', item: 'greet', outcome: 'denied', reason: 'new' },
+      { backend: 'gamma', item: 'greet', outcome: 'allowed', reason: 'new' },
+    ]);
+  });
+
   it(verifies('B15')('one that is shown to one caller only is held back from that one'), async () => {
     const [alice, bob] = members as [Member, Member];
     company.backend('alpha').script({ toolsOf: { [bob.at('alpha')]: EVIL } });
