@@ -74,8 +74,8 @@ function settings(source, outfile) {
     format: 'esm',
     target: 'node20.19',
     banner: { js: BANNER },
-    // Their native parts are found from their own folders.
-    external: ['lmdb', '@cedar-policy/cedar-wasm'],
+    // Their native parts, and files beside their code, are found from their own folders.
+    external: ['lmdb', '@cedar-policy/cedar-wasm', '@grpc/reflection'],
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'none',

@@ -1,6 +1,7 @@
 import { systemClock } from '../shared/clock.ts';
 import { certificateEnd } from '../shared/config/certificates.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
+import { MeshError } from '../shared/errors.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { VERSION } from '../shared/version.ts';
@@ -10,6 +11,7 @@ import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
+import { administer } from './compose-admin.ts';
 import { openLogins } from './compose-logins.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
@@ -153,9 +155,25 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const verifier = new LiveVerifier(settings.identity, { clock: systemClock, log });
   const credentials = settings.meshTls && new MeshCredentials(settings.meshTls.certificates);
   const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier, credentials });
+  const admin = administer({
+    live,
+    log,
+    store,
+    keys,
+    registry,
+    admission,
+    sessions,
+    mesh,
+    verifier,
+    address: () => `${hostPart(settings.listen.grpc.host)}:${port}`,
+    config: () => reload ?? notYet(),
+  });
+  program.defer('admin API', () => admin.stop());
+  health.require('admin', () => (mesh.away ? 'an admin has drained this replica' : undefined));
   const port = await mesh.listen(`${hostPart(settings.listen.grpc.host)}:${settings.listen.grpc.port}`);
   program.defer('mesh streams', async () => {
     health.draining();
+    admin.endWatches();
     await mesh.drain(live.current.limits.drainMs);
   });
   countStreams(metrics, mesh, sessions);
@@ -178,6 +196,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   reload = new ConfigReload({ source, files, live, keepFixed, log, metrics, key: keys.index.current });
   program.defer('configuration', () => reload?.close());
   await login?.listen();
+  admin.start();
   health.started();
   log.info('replica ready', {
     event: 'ready',
@@ -224,6 +243,10 @@ function openLimits(
 
 /** Beyond the drain: what closing takes. */
 const SHUTDOWN_MARGIN_MS = 5_000;
+
+function notYet(): never {
+  throw new MeshError('unavailable', 'This replica is still starting.', { retryAfterMs: 1_000 });
+}
 
 function hostPart(host: string): string {
   return host.includes(':') ? `[${host}]` : host;

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { AdminSection } from './config-admin.ts';
 import { Admission, BackendPinning, Pinning, requiredScopes } from './config-admission-schema.ts';
 import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
 import { AuditSection } from './config-audit.ts';
@@ -327,6 +328,7 @@ export const ConfigFile = section({
   limits: v.optional(Limits, {}),
   callLimits: v.optional(CallLimitsSection, {}),
   audit: v.optional(AuditSection),
+  admin: v.optional(AdminSection),
   up: v.optional(Up, {}),
 });
 

@@ -6,6 +6,7 @@ import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts
 import type { Environment } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { resolveAdmin } from './config-admin.ts';
 import { resolveAdmission } from './config-admission.ts';
 import { resolveAudit } from './config-audit.ts';
 import { childEnvironment, resolveBackends } from './config-backends.ts';
@@ -93,6 +94,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const stateFolder = stateFolderOf(options, file.state);
   const grpc = resolveGrpcListener(file.listen.grpc, context);
   const store = resolveStore(file.store, stateFolder, context);
+  const identity = resolveIdentity(file, context);
   const settings: Settings = {
     replica: file.replica ?? localName(),
     stateFolder,
@@ -108,7 +110,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       { madeIfAbsent: store.kind !== 'redis' || overrides.sharedState === true },
       context,
     ),
-    identity: resolveIdentity(file, context),
+    identity,
     admission: resolveAdmission(file, context, { unwrittenPins: options.unwrittenPins === true }),
     advertise: { resource: file.advertise.resource, scopes: file.advertise.scopes },
     connect: resolveConnect(file, context),
@@ -117,6 +119,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     limits: resolveLimits(file, context),
     callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
     audit: resolveAudit(file.audit, context),
+    admin: resolveAdmin(file.admin, identity, context),
   };
   if (context.problems.length > 0) throw parsed.refuse(context.problems);
   const processes = file.up.processes.map((each) => ({

@@ -1,5 +1,6 @@
 import type { Certificates } from '../shared/config/certificates.ts';
 import type { LogFormat, LogLevel } from '../shared/log.ts';
+import type { AdminSettings } from './config-admin.ts';
 import type { AuditSettings } from './config-audit.ts';
 import type { CallLimitSettings } from './config-call-limits.ts';
 import type { ConnectSettings } from './config-connect.ts';
@@ -41,6 +42,8 @@ export interface Settings {
   readonly callLimits: CallLimitSettings;
   /** Where decisions are written down; undefined: nowhere. */
   readonly audit: AuditSettings | undefined;
+  /** Who may use the admin API; undefined: nobody, it is off. */
+  readonly admin: AdminSettings | undefined;
 }
 
 export interface Address {

@@ -348,11 +348,10 @@ export const PROTOCOL = {
   },
   'ADM-1': {
     text: 'Admin: list, get, watch, explain and terminate sessions; backends with health and why; sidecars with their sync state; replicas with load, drain; what a principal sees; configuration, validate, reload. Page tokens, filters, field masks, rich errors, reflection, health.',
-    deferred: 'the admin API is not served yet',
   },
   'ADM-2': {
     text: 'Admin calls need the admin role or certificate; answers never hold a token, a session id or a backend session id.',
-    deferred: 'the admin API is not served yet',
+    partly: 'the role alone: no certificate makes an admin yet',
   },
   'CAP-1': {
     text: 'The first push on a stream is a snapshot; after a reconnect only differences; each version is ACKed or NACKed; stale or reordered pushes are dropped; a slow sidecar gets conflated state.',
@@ -549,7 +548,6 @@ export const FAULTS = {
   },
   G12: {
     text: 'admin API with a user token; admin asking for session content → 7; admin answers never contain tokens, raw session ids or backend session ids',
-    deferred: 'the admin API is not served yet',
   },
   G14: {
     text: 'proto field from a newer peer / missing required semantic field → ignored / 3 INVALID_ARGUMENT',

@@ -41,6 +41,8 @@ export interface SyncView {
   readonly session: string;
   readonly list: string;
   readonly state: SetState | 'DISCONNECTED';
+  /** Equal for equal content under one context; empty where it is not known now. */
+  readonly version: string;
 }
 
 /** The lists that one sidecar may answer for one session under one credential. It holds no credential, only what it showed. */
@@ -70,6 +72,8 @@ const GRANT_MS = 300_000;
 const UNUSED_MS = 300_000;
 /** A grant is renewed when that gains so much. */
 const WORTHWHILE_MS = 60_000;
+/** Enough to tell versions apart. */
+const VERSION_CHARS = 12;
 const NOTHING = { sets: '', until: 0 };
 
 /**
@@ -187,6 +191,7 @@ export class CapabilityFeed {
           session: session.adminName,
           list: LIST_METHODS[kind],
           state: connected ? state : 'DISCONNECTED',
+          version: set?.key.slice(0, VERSION_CHARS) ?? '',
         };
       }),
     );

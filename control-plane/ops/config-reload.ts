@@ -22,6 +22,20 @@ export interface ReloadOptions {
   readonly key: Uint8Array;
 }
 
+/** What came of a reading of the configuration. */
+export interface ReloadReport {
+  readonly result: 'applied' | 'unchanged' | 'rejected';
+  /** Why it was rejected. */
+  readonly problems: readonly string[];
+  /** What of it needs a restart, by its names in the file. */
+  readonly waiting: readonly string[];
+}
+
+export interface ConfigCheck extends Omit<ReloadReport, 'result'> {
+  /** It is another than the one in force. */
+  readonly differs: boolean;
+}
+
 /**
  * Takes on the configuration as it is now when its file, or a file that it names, has
  * changed, or when somebody asks. What cannot be read, is wrong or cannot be done
@@ -32,6 +46,7 @@ export class ConfigReload {
   readonly #watch: FileWatch;
   /** What the present settings were read from. */
   #files: ReadFiles;
+  #loadedAt = Date.now();
 
   constructor(options: ReloadOptions) {
     this.#options = options;
@@ -42,14 +57,41 @@ export class ConfigReload {
     this.#show();
   }
 
-  reload(): void {
+  /** The configuration in force, by a digest that replicas with the same one share. */
+  get digest(): string {
+    return digestOf(shared(this.#options.live.current), this.#options.key);
+  }
+
+  /** How messages name the file. */
+  get file(): string {
+    return this.#options.source.file;
+  }
+
+  /** When the configuration in force was taken on, in milliseconds since the epoch. */
+  get loadedAt(): number {
+    return this.#loadedAt;
+  }
+
+  /** What a reload would find now, without changing anything. */
+  check(): ConfigCheck {
+    const { source, live, keepFixed } = this.#options;
+    try {
+      const { settings, waiting } = keepFixed(source.load(new ReadFiles()), live.current);
+      return { problems: [], differs: !isDeepStrictEqual(settings, live.current), waiting };
+    } catch (error) {
+      return { problems: problemsOf(error), differs: true, waiting: [] };
+    }
+  }
+
+  reload(): ReloadReport {
     const { source, metrics, log } = this.#options;
     const files = new ReadFiles();
     try {
-      const result = this.#take(source.load(files));
+      const report = this.#take(source.load(files));
       this.#files = files;
-      metrics.configReloads.inc({ result });
+      metrics.configReloads.inc({ result: report.result });
       metrics.configReloadOk.set(1);
+      return report;
     } catch (error) {
       metrics.configReloads.inc({ result: 'rejected' });
       metrics.configReloadOk.set(0);
@@ -58,16 +100,18 @@ export class ConfigReload {
         file: source.file,
         ...(error instanceof ConfigError ? { detail: error.message } : { error }),
       });
+      return { result: 'rejected', problems: problemsOf(error), waiting: [] };
+    } finally {
+      // What the present settings need may come right as well as what the refused ones named.
+      this.#watch.follow(new Map([...this.#files.marks, ...files.marks]));
     }
-    // What the present settings need may come right as well as what the refused ones named.
-    this.#watch.follow(new Map([...this.#files.marks, ...files.marks]));
   }
 
   close(): void {
     this.#watch.close();
   }
 
-  #take(loaded: Settings): 'applied' | 'unchanged' {
+  #take(loaded: Settings): ReloadReport {
     const { live, log, source, keepFixed } = this.#options;
     const { settings, waiting } = keepFixed(loaded, live.current);
     if (waiting.length > 0) {
@@ -77,13 +121,16 @@ export class ConfigReload {
       });
     }
     const changed = !isDeepStrictEqual(settings, live.current);
-    if (changed) live.change(settings);
+    if (changed) {
+      live.change(settings);
+      this.#loadedAt = Date.now();
+    }
     log.info(changed ? 'the configuration is another one now' : 'the configuration is still the same', {
       event: changed ? 'config_applied' : 'config_unchanged',
       file: source.file,
       version: this.#show(),
     });
-    return changed ? 'applied' : 'unchanged';
+    return { result: changed ? 'applied' : 'unchanged', problems: [], waiting };
   }
 
   /** Says in the metrics which configuration is in force. */
@@ -94,6 +141,13 @@ export class ConfigReload {
     metrics.configInfo.set({ digest }, 1);
     return digest;
   }
+}
+
+/** In words for whoever wrote the file; what is no mistake of theirs is in the log alone. */
+function problemsOf(error: unknown): readonly string[] {
+  return error instanceof ConfigError
+    ? error.message.split('\n')
+    : ['The configuration cannot be taken on: see the log.'];
 }
 
 /** What the replicas of one mesh have in common. */

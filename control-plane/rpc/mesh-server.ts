@@ -1,17 +1,34 @@
 import { isIPv4 } from 'node:net';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SERVER_OPTIONS } from '../../shared/rpc/channel-options.ts';
 import { MESH_SERVICE } from '../../shared/rpc/mesh-protocol.ts';
+import { ADMIN_SERVICE } from './admin-protocol.ts';
 import { HEALTH_SERVICE, HealthService } from './health-service.ts';
-import { MeshService, type MeshServiceOptions, type StreamView } from './mesh-service.ts';
+import {
+  type DepartedSidecar,
+  MeshService,
+  type MeshServiceOptions,
+  type StreamView,
+} from './mesh-service.ts';
+import { addReflection } from './reflection.ts';
 
 export interface MeshServerOptions extends MeshServiceOptions {
   /** TLS. Without it only loopback addresses are listened on. */
   readonly credentials?: ServerCredentials;
 }
 
-/** The replica's gRPC server: the mesh stream and the standard health service. */
+/** The replica's gRPC server: the mesh stream, the admin API, and the standard services for health and reflection. */
 export interface MeshServer {
+  /** Answers admins from now on. To be called before `listen`. */
+  administer(service: UntypedServiceImplementation): void;
+  /** Asks the sidecars to leave and takes none, until `comeBack`; the replica goes on. */
+  leave(): void;
+  comeBack(): void;
+  readonly away: boolean;
+  /** Whether sidecars are taken now. */
+  readonly ready: boolean;
+  /** Sidecars that left lately, and may still answer lists. */
+  departed(): readonly DepartedSidecar[];
   /** Binds `host:port`; resolves with the port. Rejects an address beyond loopback without TLS. */
   listen(address: string): Promise<number>;
   /** Lets the sidecars move away and the open exchanges finish, then stops. Resolves within about `graceMs`. */
@@ -28,10 +45,11 @@ export interface MeshServer {
 
 export function createMeshServer(options: MeshServerOptions): MeshServer {
   const mesh = new MeshService(options);
-  const health = new HealthService(() => mesh.ready, ['outrigger.mesh.v1.Mesh']);
+  const health = new HealthService(() => mesh.ready, ['outrigger.mesh.v1.Mesh', 'outrigger.admin.v1.Admin']);
   const server = new Server(SERVER_OPTIONS);
   server.addService(MESH_SERVICE, { connect: mesh.connect.bind(mesh) });
   server.addService(HEALTH_SERVICE, health.implementation);
+  addReflection(server);
 
   const shutDown = async () => {
     mesh.stop();
@@ -48,6 +66,22 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
   };
 
   return {
+    administer: (service) => server.addService(ADMIN_SERVICE, service),
+    leave() {
+      mesh.leave();
+      health.refresh();
+    },
+    comeBack() {
+      mesh.comeBack();
+      health.refresh();
+    },
+    get away() {
+      return mesh.away;
+    },
+    get ready() {
+      return mesh.ready;
+    },
+    departed: () => mesh.departed(),
     listen: (address) => listen(server, address, options.credentials),
     streams: () => mesh.streams(),
     renew: () => mesh.renew(),

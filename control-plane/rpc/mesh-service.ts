@@ -81,6 +81,19 @@ export interface StreamView extends SidecarPeer {
   sync(): readonly SyncView[];
 }
 
+/** A sidecar whose last stream ended, and the lists that it could answer then. */
+export interface DepartedSidecar {
+  readonly node: string;
+  readonly virtualServer: string;
+  /** When it left, in milliseconds since the epoch. */
+  readonly until: number;
+  readonly lists: readonly SyncView[];
+}
+
+/** The longest that a sidecar answers lists without a replica. */
+const GRANT_OUTLIVES_MS = 300_000;
+const MOST_DEPARTED = 1_000;
+
 /** How fast GoAways leave: the fleet must not arrive at the next replica in one instant. */
 const GO_AWAY_SPACING_MS = 20;
 
@@ -97,6 +110,10 @@ export class MeshService {
   #refilledAt = performance.now();
   #nextStream = 1;
   #draining = false;
+  /** An admin sent the sidecars away; until the admin lets them back. */
+  #away = false;
+  /** Sidecars that may still answer lists under their last grants, by node. */
+  readonly #departed = new Map<string, DepartedSidecar>();
   #drained: (() => void) | undefined;
 
   constructor(options: MeshServiceOptions) {
@@ -106,7 +123,19 @@ export class MeshService {
   }
 
   get ready(): boolean {
-    return !this.#draining && this.#options.ready();
+    return !this.#draining && !this.#away && this.#options.ready();
+  }
+
+  /** An admin has sent the sidecars away. */
+  get away(): boolean {
+    return this.#away;
+  }
+
+  /** Sidecars that left within the time that a grant outlives its stream. */
+  departed(): readonly DepartedSidecar[] {
+    const since = Date.now() - GRANT_OUTLIVES_MS;
+    for (const [node, { until }] of this.#departed) if (until < since) this.#departed.delete(node);
+    return [...this.#departed.values()];
   }
 
   streams(): StreamView[] {
@@ -171,6 +200,21 @@ export class MeshService {
     });
   }
 
+  /** Asks every sidecar to leave and takes none, until `comeBack`; what is open is finished. */
+  leave(): void {
+    this.#away = true;
+    for (const [index, stream] of [...this.#streams.keys()].entries()) {
+      this.#after(index * GO_AWAY_SPACING_MS, () => {
+        if (this.#away && stream.greeted) stream.goAway(0, 'draining');
+      });
+    }
+  }
+
+  /** Takes sidecars again. */
+  comeBack(): void {
+    this.#away = false;
+  }
+
   /** Ends every stream at once; open exchanges are lost. */
   stop(): void {
     this.#draining = true;
@@ -218,6 +262,7 @@ export class MeshService {
     }
     this.#perNode.set(hello.node, (this.#perNode.get(hello.node) ?? 0) + 1);
     this.#counted.add(stream);
+    this.#departed.delete(hello.node);
     return this.#welcome(facts);
   }
 
@@ -279,10 +324,21 @@ export class MeshService {
     if (this.#counted.delete(stream)) {
       const { node } = stream.peer;
       const left = (this.#perNode.get(node) ?? 1) - 1;
+      if (left === 0) this.#depart(stream);
       if (left === 0) this.#perNode.delete(node);
       else this.#perNode.set(node, left);
     }
     if (this.#draining && this.#streams.size === 0) this.#drained?.();
+  }
+
+  #depart(stream: SidecarStream): void {
+    const { node, virtualServer } = stream.peer;
+    const lists = stream.sync();
+    if (lists.length === 0) return;
+    this.#departed.delete(node);
+    this.#departed.set(node, { node, virtualServer, until: Date.now(), lists });
+    const [oldest] = this.#departed.keys();
+    if (this.#departed.size > MOST_DEPARTED && oldest !== undefined) this.#departed.delete(oldest);
   }
 
   #after(ms: number, run: () => void): void {

@@ -87,6 +87,8 @@ export class SidecarStream {
   readonly #end: StreamEnd<ReplicaFrame, ServedExchange>;
   #credentials: CredentialRegistry | undefined;
   #feed: CapabilityFeed | undefined;
+  /** How far the sidecar was when the stream ended. */
+  #lastSync: readonly SyncView[] | undefined;
   #state: State = 'greeting';
   #lastExchange = 0;
 
@@ -125,7 +127,7 @@ export class SidecarStream {
 
   /** How far the sidecar is with the lists that it may answer. */
   sync(): readonly SyncView[] {
-    return this.#feed?.sync(this.#state === 'open') ?? [];
+    return this.#lastSync ?? this.#feed?.sync(this.#state === 'open') ?? [];
   }
 
   get greeted(): boolean {
@@ -194,6 +196,7 @@ export class SidecarStream {
     this.#state = 'over';
     this.#end.halt();
     this.#credentials?.close();
+    this.#lastSync = this.#feed?.sync(false) ?? [];
     this.#feed?.close();
     for (const exchange of [...this.#end.exchanges.values()]) exchange.depart('lost');
     this.#options.over(this);

@@ -56,6 +56,12 @@ type LinkState =
   | { readonly kind: 'open'; readonly session: BackendSession }
   | { readonly kind: 'ended' };
 
+export interface IdentityOutcome {
+  readonly outcome: string;
+  /** In milliseconds since the epoch. */
+  readonly at: number;
+}
+
 /** How a link ends. Only a terminal close of the session deletes anything at the backend. */
 export type LinkEnd =
   | { readonly kind: 'disconnect' }
@@ -73,6 +79,7 @@ export class BackendLink {
   /** A backend session of this session has existed before the current one. */
   #had: boolean;
   #stateLost: boolean;
+  #lastIdentity: IdentityOutcome | undefined;
   #calls = 0;
   #onIdle: (() => void) | undefined;
 
@@ -169,8 +176,29 @@ export class BackendLink {
     return this.#options.strategy.expiresAt?.(credential) ?? Number.POSITIVE_INFINITY;
   }
 
+  /** What came of the last credential for this backend: `accepted`, or the reason why not. Undefined where there was none. */
+  get lastIdentity(): IdentityOutcome | undefined {
+    return this.#lastIdentity;
+  }
+
   /** Works under the caller's credential. A 401 is decided before anything runs: it works once more where another credential can be had. */
   async under<Result>(
+    caller: Caller,
+    signal: AbortSignal,
+    work: (credential: Credential) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      const result = await this.#under(caller, signal, work);
+      this.#noteIdentity('accepted');
+      return result;
+    } catch (thrown) {
+      const outcome = identityOutcome(thrown);
+      if (outcome !== undefined) this.#noteIdentity(outcome);
+      throw thrown;
+    }
+  }
+
+  async #under<Result>(
     caller: Caller,
     signal: AbortSignal,
     work: (credential: Credential) => Promise<Result>,
@@ -183,6 +211,10 @@ export class BackendLink {
       if (!isUnauthorized(thrown) || this.#options.strategy.refused?.(credential) !== true) throw thrown;
     }
     return await work(await this.credential(caller, signal));
+  }
+
+  #noteIdentity(outcome: string): void {
+    this.#lastIdentity = { outcome, at: this.#options.clock.now() };
   }
 
   /**
@@ -385,6 +417,13 @@ function tooLate(backend: string): MeshError {
 
 function isUnauthorized(thrown: unknown): boolean {
   return thrown instanceof BackendFault && thrown.kind === 'unauthorized';
+}
+
+/** What a failure says of the credential; undefined where it says nothing. */
+function identityOutcome(thrown: unknown): string | undefined {
+  if (thrown instanceof MeshError) return thrown.reason;
+  if (!(thrown instanceof BackendFault)) return undefined;
+  return thrown.kind === 'unauthorized' || thrown.kind === 'forbidden' ? thrown.kind : undefined;
 }
 
 /** A failure that is the leader's alone: another caller's credential may do. */

@@ -9,6 +9,9 @@ export interface IndexKeys {
   readonly previous?: Uint8Array | undefined;
 }
 
+/** What of a caller names its sessions. */
+export type Bound = Pick<Caller, 'kind' | 'bindingKey'>;
+
 export interface Witness {
   readonly id: string;
   readonly binding: string;
@@ -40,7 +43,7 @@ export class RecordNames {
   }
 
   /** Where this caller's session may lie, the newest key first. */
-  candidates(caller: Caller, id: SessionId): readonly RecordKey[] {
+  candidates(caller: Bound, id: SessionId): readonly RecordKey[] {
     const newest = recordKey(this.#current, caller, id);
     return this.#previous === undefined ? [newest] : [newest, recordKey(this.#previous, caller, id)];
   }
@@ -57,7 +60,7 @@ export class RecordNames {
   }
 }
 
-function recordKey(key: Uint8Array, caller: Caller, id: SessionId): RecordKey {
+function recordKey(key: Uint8Array, caller: Bound, id: SessionId): RecordKey {
   // Anonymous sessions have no principal; a shard keeps them from sharing one slot and one index.
   const shard = caller.kind === 'anonymous' ? id.name.toString('hex', 0, 1) : '';
   return {

@@ -1,5 +1,6 @@
 import { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { RecordKey } from '../store/session-store.ts';
 import type { AuditAction, AuditEvent } from './audit.ts';
 import { LiveSession, type SessionEnvironment } from './live-session.ts';
 import { adminName, type RecordNames } from './record-names.ts';
@@ -170,6 +171,21 @@ export class SessionManager {
     // A restore may have come in between; what it made is the newest.
     (this.#own(caller, sessionId) ?? session).close(caller);
     this.#options.onEnded(sessionId);
+  }
+
+  /** The session that admins know by this name, if it lives here. */
+  named(adminName: string): LiveSession | undefined {
+    for (const session of this.#live.values()) if (session.adminName === adminName) return session;
+    return undefined;
+  }
+
+  /** Ends a session everywhere, in nobody's name: backends hear of it where their credential is nobody's. False: there was none. */
+  async end(key: RecordKey): Promise<boolean> {
+    const ended = await this.#env.store.close(key);
+    const live = this.#byRecord.get(key.name);
+    live?.close(undefined);
+    if (live !== undefined) this.#options.onEnded(live.id.text);
+    return ended;
   }
 
   /** Writes what is unsaved and frees everything, without ending any session. */

@@ -138,6 +138,6 @@ const KIND_OF: Readonly<Record<ListKind, RouteKind>> = {
 };
 
 /** A listed item, as decisions see it. */
-function resourceOf(kind: ListKind, { visible, backend, item }: Entry): PolicyResource {
+export function resourceOf(kind: ListKind, { visible, backend, item }: Entry): PolicyResource {
   return { kind: KIND_OF[kind], backend, name: item.key, visible, definition: item };
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 
 /**
  * Services whose speed does not matter are read from the proto files at start.
@@ -10,17 +10,18 @@ import { loadSync } from '@grpc/proto-loader';
 
 /** The service of this full name, from a file below `proto/`. Throws when either is missing. */
 export function loadService(file: string, name: string): ServiceDefinition {
-  const root = protoFolder(import.meta.dirname);
-  const definition = loadSync(join(root, file), {
-    includeDirs: [root],
-    keepCase: false,
-    longs: Number,
-    enums: String,
-    defaults: true,
-    oneofs: true,
-  })[name];
+  const definition = loadProtos([file])[name];
   if (definition === undefined || 'format' in definition) throw new Error(`${file} has no service ${name}`);
   return definition;
+}
+
+/** Everything that files below `proto/` define. Throws when one is missing. */
+export function loadProtos(files: readonly string[]): PackageDefinition {
+  const root = protoFolder(import.meta.dirname);
+  return loadSync(
+    files.map((file) => join(root, file)),
+    { includeDirs: [root], keepCase: false, longs: Number, enums: String, defaults: true, oneofs: true },
+  );
 }
 
 /** The program runs from its sources or from a bundle; `proto` is beside or above either. */

@@ -3,28 +3,29 @@ import protobuf from 'protobufjs/minimal.js';
 
 /**
  * google.rpc.RetryInfo in the trailer `grpc-status-details-bin`: when a refused
- * stream may be tried again. grpc-js has no rich errors of its own, so the two
- * messages (google/rpc/status.proto, google/rpc/error_details.proto) are written
- * and read here by hand.
+ * stream may be tried again; and google.rpc.ErrorInfo: why, for programs. grpc-js
+ * has no rich errors of its own, so these messages (google/rpc/status.proto,
+ * google/rpc/error_details.proto) are written and read here by hand.
  */
 
 const TRAILER = 'grpc-status-details-bin';
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
+const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
+const DOMAIN = 'outrigger.dev';
 
 export interface Refusal {
   readonly code: status;
   readonly details: string;
   readonly retryAfterMs?: number | undefined;
+  /** A reason code, for ErrorInfo. */
+  readonly reason?: string | undefined;
 }
 
-/** A status for a grpc-js server call, with RetryInfo when there is something to say. */
-export function refusal({
-  code,
-  details,
-  retryAfterMs,
-}: Refusal): Pick<ServiceError, 'code' | 'details' | 'metadata'> {
+/** A status for a grpc-js server call, with its details when there is something to say. */
+export function refusal(refused: Refusal): Pick<ServiceError, 'code' | 'details' | 'metadata'> {
+  const { code, details, retryAfterMs, reason } = refused;
   const metadata = new Metadata();
-  if (retryAfterMs !== undefined) metadata.set(TRAILER, encode({ code, details, retryAfterMs }));
+  if (retryAfterMs !== undefined || reason !== undefined) metadata.set(TRAILER, encode(refused));
   return { code, details, metadata };
 }
 
@@ -42,21 +43,26 @@ export function retryAfter(metadata: Metadata): number | undefined {
   return undefined;
 }
 
-function encode({ code, details, retryAfterMs }: Required<Refusal>): Buffer {
-  const ms = retryAfterMs ?? 0;
+function encode({ code, details, retryAfterMs, reason }: Refusal): Buffer {
+  const whole = protobuf.Writer.create().uint32(8).int32(code).uint32(18).string(details);
+  if (reason !== undefined) whole.uint32(26).bytes(any(ERROR_INFO, errorInfo(reason)));
+  if (retryAfterMs !== undefined) whole.uint32(26).bytes(any(RETRY_INFO, retryInfo(retryAfterMs)));
+  return Buffer.from(whole.finish());
+}
+
+function any(type: string, message: Uint8Array): Uint8Array {
+  return protobuf.Writer.create().uint32(10).string(type).uint32(18).bytes(message).finish();
+}
+
+function errorInfo(reason: string): Uint8Array {
+  return protobuf.Writer.create().uint32(10).string(reason).uint32(18).string(DOMAIN).finish();
+}
+
+function retryInfo(ms: number): Uint8Array {
   const duration = protobuf.Writer.create();
   duration.uint32(8).int64(Math.floor(ms / 1000));
   duration.uint32(16).int32((ms % 1000) * 1_000_000);
-  const info = protobuf.Writer.create().uint32(10).bytes(duration.finish()).finish();
-  const any = protobuf.Writer.create().uint32(10).string(RETRY_INFO).uint32(18).bytes(info).finish();
-  const whole = protobuf.Writer.create()
-    .uint32(8)
-    .int32(code)
-    .uint32(18)
-    .string(details)
-    .uint32(26)
-    .bytes(any);
-  return Buffer.from(whole.finish());
+  return protobuf.Writer.create().uint32(10).bytes(duration.finish()).finish();
 }
 
 function decodeStatus(reader: protobuf.Reader): number | undefined {

@@ -1,0 +1,188 @@
+import type { SessionPlane } from '../session/session-plane.ts';
+import type { AdminAnswers } from './admin-answers.ts';
+import { invalid, notFound } from './admin-fault.ts';
+import { fieldsOf, masked } from './admin-fields.ts';
+import type { Admin } from './admin-gate.ts';
+import { type AdminLocal, mergeBackends, mergeSidecars } from './admin-local.ts';
+import type {
+  BackendMessage,
+  GetRequest,
+  ListBackendsResponse,
+  ListRequest,
+  ListSidecarsResponse,
+  Named,
+  ReplicaMessage,
+  Scoped,
+  SidecarMessage,
+} from './admin-messages.ts';
+import { pageOf } from './admin-pages.ts';
+import type { AdminPeers, PeerAnswers } from './admin-peers.ts';
+import { timestamp } from './admin-values.ts';
+import type { MeshServer } from './mesh-server.ts';
+import type { KnownReplica, ReplicaDirectory } from './replica-directory.ts';
+
+export interface FleetAnswersOptions {
+  readonly plane: Pick<SessionPlane, 'refresh'>;
+  readonly mesh: MeshServer;
+  readonly local: AdminLocal;
+  readonly peers: AdminPeers;
+  readonly directory: ReplicaDirectory;
+}
+
+const BACKEND = fieldsOf<BackendMessage>({
+  name: true,
+  kind: true,
+  place: true,
+  credentialStrategy: true,
+  virtualServers: true,
+  replicas: true,
+});
+const SIDECAR = fieldsOf<SidecarMessage>({
+  name: true,
+  virtualServer: true,
+  state: true,
+  streams: true,
+  lists: true,
+});
+const REPLICA = fieldsOf<ReplicaMessage>({
+  name: true,
+  address: true,
+  version: true,
+  state: true,
+  startTime: true,
+  heartbeatTime: true,
+  sessions: true,
+  streams: true,
+  exchanges: true,
+  configDigest: true,
+});
+/** What a peer is asked for: all of it. */
+const EVERYTHING = { pageSize: 1_000 };
+
+/** What is asked about backends, sidecars and replicas: each replica knows its own part. */
+export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
+  const { local, mesh, directory } = options;
+  return {
+    methods: {
+      listBackends: async (request: ListRequest & Scoped, admin) => {
+        const { readMask } = request;
+        const { backends, unreachable } = await allBackends(options, request, admin);
+        const { page, nextPageToken } = pageOf(backends, { list: 'backends', request });
+        const shown = page.map((each) => masked(each, { readMask, fields: BACKEND }));
+        return { backends: shown, nextPageToken, unreachable };
+      },
+      getBackend: async ({ name, readMask }: GetRequest, admin) => {
+        const { backends } = await allBackends(options, EVERYWHERE, admin);
+        return masked(the(backends, { kind: 'backend', name }), { readMask, fields: BACKEND });
+      },
+      refreshBackend: (request: Named & Scoped, admin) => refresh(options, request, admin),
+      listSidecars: async (request: ListRequest & Scoped, admin) => {
+        const { readMask } = request;
+        const question = { method: 'ListSidecars', request: EVERYTHING, admin };
+        const asked = await others<ListSidecarsResponse>(options, request, question);
+        const all = [...local.sidecars(), ...asked.answers.flatMap(({ sidecars }) => sidecars)];
+        const { page, nextPageToken } = pageOf(mergeSidecars(all), { list: 'sidecars', request });
+        const shown = page.map((each) => masked(each, { readMask, fields: SIDECAR }));
+        return { sidecars: shown, nextPageToken, unreachable: asked.unreachable };
+      },
+      listReplicas: async (request: ListRequest) => {
+        const { readMask } = request;
+        const replicas = (await directory.all()).map(replicaMessage);
+        const { page, nextPageToken } = pageOf(replicas, { list: 'replicas', request });
+        return { replicas: page.map((each) => masked(each, { readMask, fields: REPLICA })), nextPageToken };
+      },
+      drainReplica: (request: Named, admin) =>
+        atReplica(options, { request, admin, method: 'DrainReplica', act: () => mesh.leave() }),
+      undrainReplica: (request: Named, admin) =>
+        atReplica(options, { request, admin, method: 'UndrainReplica', act: () => mesh.comeBack() }),
+      getStats: async (request: Scoped, admin) => {
+        const question = { method: 'GetStats', request: {}, admin };
+        const asked = await others<StatsMessage>(options, request, question);
+        const replicas = [local.stats(), ...asked.answers.flatMap((each) => each.replicas)];
+        return { replicas, unreachable: asked.unreachable };
+      },
+    },
+    watches: {
+      watchBackends: (_request: object, admin) => ({
+        list: async () => (await allBackends(options, EVERYWHERE, admin)).backends,
+        event: (type, backend) => ({ type, backend }),
+      }),
+    },
+  };
+}
+
+const EVERYWHERE: Scoped = { localOnly: false };
+
+interface StatsMessage {
+  readonly replicas: readonly object[];
+}
+
+/** What the peers say, unless this replica alone was asked. */
+export async function others<Message>(
+  { peers }: Pick<FleetAnswersOptions, 'peers'>,
+  { localOnly }: Scoped,
+  question: Parameters<AdminPeers['ask']>[0],
+): Promise<PeerAnswers<Message>> {
+  return localOnly ? { answers: [], unreachable: [] } : peers.ask<Message>(question);
+}
+
+async function allBackends(options: FleetAnswersOptions, scope: Scoped, admin: Admin) {
+  const question = { method: 'ListBackends', request: EVERYTHING, admin };
+  const { answers, unreachable } = await others<ListBackendsResponse>(options, scope, question);
+  const all = [...options.local.backends(), ...answers.flatMap(({ backends }) => backends)];
+  return { backends: mergeBackends(all), unreachable };
+}
+
+async function refresh(
+  options: FleetAnswersOptions,
+  { name, localOnly }: Named & Scoped,
+  admin: Admin,
+): Promise<object> {
+  the(options.local.backends(), { kind: 'backend', name });
+  const question = { method: 'RefreshBackend', request: { name }, admin };
+  const asked = await others<{ readonly sessionCount: number }>(options, { localOnly }, question);
+  const own = options.plane.refresh(name.slice('backends/'.length));
+  const sessionCount = asked.answers.reduce((sum, each) => sum + each.sessionCount, own);
+  return { sessionCount, unreachable: asked.unreachable };
+}
+
+interface Act {
+  readonly request: Named;
+  readonly admin: Admin;
+  readonly method: string;
+  readonly act: () => void;
+}
+
+/** Does something at one replica, this one or a peer, and says how that is now. */
+async function atReplica(
+  { local, peers, directory }: FleetAnswersOptions,
+  { request, admin, method, act }: Act,
+): Promise<object> {
+  const [, name] = /^replicas\/(.+)$/.exec(request.name) ?? [];
+  if (name === undefined) throw invalid('name: expected replicas/ and the name of a replica.');
+  if (name !== local.replica) return peers.require<object>(name, { method, request, admin });
+  act();
+  // Others see it at once, and not with the next beat.
+  await directory.beat();
+  const self = (await directory.all()).find((each) => each.name === name);
+  if (self === undefined) throw notFound(`replica "${name}"`);
+  return replicaMessage(self);
+}
+
+function the<T extends Named>(
+  entries: readonly T[],
+  { kind, name }: { readonly kind: string; readonly name: string },
+): T {
+  const found = entries.find((each) => each.name === name);
+  if (found === undefined) throw notFound(`${kind} "${name}"`);
+  return found;
+}
+
+function replicaMessage({ name, startedAt, beatAt, ...rest }: KnownReplica): ReplicaMessage {
+  return {
+    ...rest,
+    name: `replicas/${name}`,
+    startTime: timestamp(startedAt),
+    heartbeatTime: timestamp(beatAt),
+  };
+}

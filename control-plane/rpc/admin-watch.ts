@@ -1,0 +1,115 @@
+import { type ServerWritableStream, status } from '@grpc/grpc-js';
+import { AdminFault, toServiceError } from './admin-fault.ts';
+import type { Admin } from './admin-gate.ts';
+import type { Named } from './admin-messages.ts';
+
+type WatchCall = ServerWritableStream<unknown, object>;
+
+export interface Watched {
+  /** All that there is now. */
+  list(): Promise<readonly Named[]>;
+  /** As the watcher gets it. */
+  event(type: 'ADDED' | 'CHANGED' | 'REMOVED' | 'SYNCED', entry: object | null): object;
+}
+
+/** How often it is looked whether something changed. */
+const LOOK_MS = 1_000;
+const MOST_WATCHES = 16;
+
+/**
+ * The watches of a replica. Each looks again and again, and says what differs from what
+ * it has said: a watcher that does not read is told nothing until it does, and then the
+ * newest state.
+ */
+export class AdminWatches {
+  readonly #open = new Set<Watch>();
+
+  /** Serves one watch until its end. Throws RESOURCE_EXHAUSTED. */
+  begin(call: WatchCall, admin: Admin, watched: Watched): void {
+    if (this.#open.size >= MOST_WATCHES)
+      throw new AdminFault(status.RESOURCE_EXHAUSTED, 'TOO_MANY_WATCHES', 'Too many watches are open.');
+    const watch = new Watch(call, admin, watched);
+    this.#open.add(watch);
+    const over = () => {
+      watch.stop();
+      this.#open.delete(watch);
+    };
+    call.on('cancelled', over).on('close', over).on('error', over);
+    watch.look();
+  }
+
+  /** Ends them all. */
+  stop(): void {
+    for (const watch of this.#open) watch.end();
+    this.#open.clear();
+  }
+}
+
+class Watch {
+  readonly #call: WatchCall;
+  readonly #admin: Admin;
+  readonly #watched: Watched;
+  /** What was said of each, by name. */
+  readonly #said = new Map<string, string>();
+  #synced = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(call: WatchCall, admin: Admin, watched: Watched) {
+    this.#call = call;
+    this.#admin = admin;
+    this.#watched = watched;
+  }
+
+  look(): void {
+    void this.#tell()
+      .catch((thrown: unknown) => this.#fail(thrown))
+      .finally(() => {
+        if (this.#stopped) return;
+        this.#timer = setTimeout(() => this.look(), LOOK_MS);
+        this.#timer.unref();
+      });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  end(): void {
+    this.stop();
+    this.#call.end();
+  }
+
+  async #tell(): Promise<void> {
+    if (Date.now() >= this.#admin.expiresAt) throw expired();
+    if (this.#call.writableNeedDrain) return;
+    const entries = await this.#watched.list();
+    if (this.#stopped) return;
+    const gone = new Set(this.#said.keys());
+    for (const entry of entries) {
+      gone.delete(entry.name);
+      const now = JSON.stringify(entry);
+      const before = this.#said.get(entry.name);
+      if (before === now) continue;
+      this.#said.set(entry.name, now);
+      this.#call.write(this.#watched.event(before === undefined ? 'ADDED' : 'CHANGED', entry));
+    }
+    for (const name of gone) {
+      this.#said.delete(name);
+      this.#call.write(this.#watched.event('REMOVED', { name }));
+    }
+    if (!this.#synced) this.#call.write(this.#watched.event('SYNCED', null));
+    this.#synced = true;
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#call.emit('error', toServiceError(thrown));
+  }
+}
+
+function expired(): AdminFault {
+  return new AdminFault(status.UNAUTHENTICATED, 'TOKEN_EXPIRED', 'The token of this watch has expired.');
+}

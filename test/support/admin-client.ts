@@ -1,0 +1,161 @@
+import {
+  Client,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
+
+/** A message as the proto loader has it. */
+export type Message = Readonly<Record<string, unknown>>;
+
+export interface AdminClientOptions {
+  /** Of a replica, `host:port`. */
+  readonly address: string;
+  readonly token?: string | undefined;
+  /** The version of the reflection service; `v1` when absent. */
+  readonly reflection?: 'v1' | 'v1alpha';
+}
+
+/** A stock gRPC client of the admin API: all that it knows of it the server told, by reflection. */
+export class AdminClient implements Disposable {
+  readonly services: readonly string[];
+  readonly #client: Client;
+  readonly #service: ServiceDefinition;
+  readonly #metadata = new Metadata();
+
+  private constructor(
+    client: Client,
+    found: { readonly services: readonly string[]; readonly service: ServiceDefinition },
+    token: string | undefined,
+  ) {
+    this.#client = client;
+    this.services = found.services;
+    this.#service = found.service;
+    if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
+  }
+
+  static async open({ address, token, reflection = 'v1' }: AdminClientOptions): Promise<AdminClient> {
+    const client = new Client(address, credentials.createInsecure());
+    const services = await listServices(client, reflection);
+    const service = await describe(client, { reflection, symbol: 'outrigger.admin.v1.Admin' });
+    return new AdminClient(client, { services, service }, token);
+  }
+
+  get methods(): readonly string[] {
+    return Object.keys(this.#service);
+  }
+
+  /** Rejects with a `ServiceError`. */
+  ask(method: string, request: Message = {}): Promise<Message> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        (bytes) => responseDeserialize(bytes) as Message,
+        request,
+        this.#metadata,
+        { deadline: Date.now() + 10_000 },
+        (error, answer) => (error === null ? resolve(answer ?? {}) : reject(error)),
+      );
+    });
+  }
+
+  /** Why a question is refused; rejects when it is not. */
+  async refused(method: string, request: Message = {}): Promise<ServiceError> {
+    try {
+      await this.ask(method, request);
+    } catch (thrown) {
+      return thrown as ServiceError;
+    }
+    throw new Error(`${method} was answered`);
+  }
+
+  /** What a watch says, as long as somebody reads. */
+  async *watch(method: string, request: Message = {}): AsyncGenerator<Message, void> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    const call = this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      (bytes) => responseDeserialize(bytes) as Message,
+      request,
+      this.#metadata,
+      { deadline: Date.now() + 15_000 },
+    );
+    try {
+      for await (const event of call) yield event as Message;
+    } finally {
+      call.on('error', () => {});
+      call.cancel();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  #method(name: string): MethodDefinition<object, object> {
+    const method = this.#service[name];
+    if (method === undefined) throw new Error(`the server describes no ${name}`);
+    return method as MethodDefinition<object, object>;
+  }
+}
+
+const REFLECTION = new URL('../../node_modules/@grpc/reflection/build/proto/', import.meta.url).pathname;
+
+function reflectionMethod(version: string): MethodDefinition<object, object> {
+  const loaded = loadSync(`grpc/reflection/${version}/reflection.proto`, { includeDirs: [REFLECTION] });
+  const service = loaded[`grpc.reflection.${version}.ServerReflection`] as ServiceDefinition;
+  return service['ServerReflectionInfo'] as MethodDefinition<object, object>;
+}
+
+function reflect(client: Client, version: string, request: object): Promise<Message> {
+  const { path, requestSerialize, responseDeserialize } = reflectionMethod(version);
+  const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, {
+    deadline: Date.now() + 10_000,
+  });
+  return new Promise((resolve, reject) => {
+    call.on('data', (message: Message) => {
+      resolve(message);
+      call.end();
+    });
+    call.on('error', reject);
+    call.write(request);
+  });
+}
+
+async function listServices(client: Client, version: string): Promise<string[]> {
+  const answer = await reflect(client, version, { listServices: '' });
+  const { service } = answer['listServicesResponse'] as { service: { name: string }[] };
+  return service.map(({ name }) => name);
+}
+
+async function describe(
+  client: Client,
+  { reflection, symbol }: { readonly reflection: string; readonly symbol: string },
+): Promise<ServiceDefinition> {
+  const answer = await reflect(client, reflection, { fileContainingSymbol: symbol });
+  const { fileDescriptorProto } = answer['fileDescriptorResponse'] as { fileDescriptorProto: Buffer[] };
+  const loaded = loadFileDescriptorSetFromBuffer(Buffer.concat(fileDescriptorProto.map(asFile)), {
+    longs: Number,
+    enums: String,
+    defaults: true,
+  });
+  return loaded[symbol] as ServiceDefinition;
+}
+
+/** As `file = 1` of a FileDescriptorSet. */
+function asFile(bytes: Buffer): Buffer {
+  const length: number[] = [];
+  for (let rest = bytes.length; ; rest >>>= 7) {
+    if (rest < 0x80) {
+      length.push(rest);
+      break;
+    }
+    length.push((rest & 0x7f) | 0x80);
+  }
+  return Buffer.concat([Buffer.from([0x0a, ...length]), bytes]);
+}
