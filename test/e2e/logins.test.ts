@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { decodeJwt } from 'jose';
 import { verifies } from '../requirements.ts';
+import { Canaries } from '../support/canaries.ts';
 import {
   askedUrl,
   elicited,
@@ -9,7 +11,9 @@ import {
   startLoginStage,
 } from '../support/login-stage.ts';
 import { type McpClient, reasonOf, textOf } from '../support/mcp-client.ts';
+import { metricsAt, redisContents } from '../support/places.ts';
 import type { RecordedRequest } from '../support/recording-backend.ts';
+import { startRedis } from '../support/redis.ts';
 import { metric, until } from '../support/story.ts';
 
 /** Whom a request to the backend speaks for. */
@@ -273,7 +277,7 @@ describe('a stored login lives on', function () {
       await calls(bob);
       const before = new Set(stage.hub.record.requests.map(({ authorization }) => authorization));
       await stage.loseOwner();
-      await new Promise((resolve) => setTimeout(resolve, 3_200));
+      await sleep(3_200);
       const from = stage.hub.record.requests.length;
       await calls(alice);
       await calls(bob);
@@ -288,7 +292,7 @@ describe('a stored login lives on', function () {
     const alice = await stage.open('alice');
     await stage.logIn('alice', alice);
     await calls(alice);
-    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    await sleep(2_200);
     const refreshes = () => stage.party.grants.filter(({ grant }) => grant === 'refresh_token');
     const before = refreshes().length;
     await Promise.all(Array.from({ length: 10 }, () => calls(alice)));
@@ -314,7 +318,7 @@ describe('a stored login lives on', function () {
       await Promise.all([calls(one), calls(two)]);
       stage.party.slowRefresh(300);
       for (let round = 0; round < 3; round += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 2_200));
+        await sleep(2_200);
         await Promise.all([calls(one), calls(two), calls(one), calls(two)]);
       }
       const refreshes = stage.party.grants.filter(({ grant }) => grant === 'refresh_token');
@@ -332,7 +336,7 @@ describe('a stored login lives on', function () {
     await stage.logIn('alice', alice);
     await calls(alice);
     await stage.party.revokeLogins();
-    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    await sleep(2_200);
     expect((await stage.logIn('alice', alice)).status).to.equal(200);
     expect(await calls(alice)).to.equal('{"n":1}');
   });
@@ -354,10 +358,71 @@ describe('a stored login lives on', function () {
     await stage.logIn('alice', alice);
     await calls(alice);
     stage.party.outage('down');
-    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    await sleep(2_200);
     expect(reasonOf(await alice.call('hub__echo'))).to.equal('credential_unavailable');
     expect(textOf(await alice.call('plain__echo', { n: 2 }))).to.equal('{"n":2}');
     stage.party.outage('none');
     await until('it is back', async () => (await alice.call('hub__echo')).answer?.error === undefined);
   });
+});
+
+describe('what logins leave behind', function () {
+  this.timeout(60_000);
+
+  it(
+    verifies(
+      'OBS-1',
+      'AGG-16',
+    )('no token, code, state, cookie or link is in the store, a log, a metric or an answer'),
+    async () => {
+      await using redis = await startRedis({ aof: true, config: { rdbcompression: 'no' } });
+      await using stage = await startLoginStage({
+        accessSeconds: 2,
+        logLevel: 'debug',
+        store: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
+        config: {
+          keys: {
+            server: [{ id: 'test', env: 'OUTRIGGER_TEST_SERVER_KEY' }],
+            index: { current: { env: 'OUTRIGGER_TEST_INDEX_KEY' } },
+          },
+        },
+      });
+      const alice = await stage.open('alice');
+      const heard: string[] = [];
+      const asked = await alice.call('hub__echo', { n: 1 });
+      const browser = stage.browser('alice');
+      const page = await browser.open(askedUrl(asked));
+      expect(page.status).to.equal(200);
+      expect((await stage.browser('mallory').open(askedUrl(asked))).status).to.equal(403);
+      expect((await browser.open(askedUrl(asked))).status).to.equal(410);
+      const answer = await alice.call('hub__echo', { n: 1 });
+      await sleep(2_200);
+      heard.push(page.html, answer.body, (await alice.call('hub__echo', { n: 1 })).body);
+
+      const canaries = new Canaries();
+      const own = browser.given.filter(
+        (cookie) => cookie.startsWith('outrigger') && !/^[^=]+=;/.test(cookie),
+      );
+      // All that is sealed begins alike.
+      for (const cookie of own) canaries.add('a cookie', /\.\.([^;]+)/.exec(cookie)?.[1] ?? '');
+      canaries.add('a link', askedUrl(asked).split('..')[1] ?? '');
+      for (const name of ['code', 'state', 'code_challenge'])
+        for (const each of page.way.flatMap((at) => at.searchParams.get(name) ?? []))
+          canaries.add(name, each);
+      const granted = [...stage.party.grants, ...stage.idp.grants];
+      for (const name of ['access_token', 'refresh_token', 'id_token', 'code_verifier'])
+        for (const each of granted.flatMap(({ form }) => form[name] ?? [])) canaries.add(name, each);
+      expect(granted.some(({ grant }) => grant === 'refresh_token')).to.equal(true);
+
+      const log = stage.mesh.log().join('\n');
+      expect(log).to.contain('login_wrong_principal').and.to.contain('login_replayed');
+      const found = canaries.in([
+        ...(await redisContents(redis)),
+        ...(await metricsAt(stage.mesh.replicas.map(({ ops }) => ops))),
+        { name: 'the logs', content: log },
+        ...heard.map((content) => ({ name: 'an answer', content })),
+      ]);
+      expect(found, `\n${found.join('\n')}\n`).to.deep.equal([]);
+    },
+  );
 });

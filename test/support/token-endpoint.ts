@@ -12,7 +12,7 @@ export interface TokenRequest {
 /** The token endpoint of an authorization server (RFC 6749 §3.2): it keeps what it is asked and grants what the test says. */
 export class TokenEndpoint {
   readonly requests: TokenRequest[] = [];
-  /** The members of the answer; what is thrown is an invalid_client with that description. */
+  /** The members of the answer; what is thrown is an error with its code, or an invalid_client, and that description. */
   grant: (request: TokenRequest) => Readonly<Record<string, unknown>> = () => ({});
   /** It answers 503 then. */
   down = false;
@@ -45,7 +45,8 @@ export class TokenEndpoint {
       response.end(JSON.stringify({ token_type: 'Bearer', expires_in: 300, ...this.grant(asked) }));
     } catch (error) {
       const error_description = error instanceof Error ? error.message : String(error);
-      response.writeHead(400).end(JSON.stringify({ error: 'invalid_client', error_description }));
+      const { code = 'invalid_client' } = Object(error) as { code?: string };
+      response.writeHead(400).end(JSON.stringify({ error: code, error_description }));
     }
   }
 }
