@@ -86,6 +86,14 @@ const backendCommon = {
   requiredScopes,
   pinning: v.optional(BackendPinning),
   filter: v.optional(Filters, {}),
+  /** Titles and descriptions, wherever a model reads one. */
+  texts: v.optional(
+    section({
+      hidden: v.optional(oneOf(['keep', 'strip']), 'keep'),
+      longest: v.optional(count({ min: 16 })),
+    }),
+    {},
+  ),
   tools: v.optional(table(ToolEntry), {}),
   prompts: v.optional(table(section({ name: v.optional(legalName()), ...texts })), {}),
   resources: v.optional(table(section(texts)), {}),

@@ -110,14 +110,19 @@ function resolveNames(
 /** Nothing for a backend whose items are shown as they are. */
 function shapeOf(backend: string, entry: Entry | undefined, filters: Filters | undefined): ShapeSettings[] {
   if (entry === undefined) return [];
-  const shape = {
+  const shape: ShapeSettings = {
     backend,
     filters: [...filtersOf(entry.filter), ...filtersOf(filters ?? {})],
     edits: KINDS.flatMap((kind) =>
       Object.entries(entry[kind]).flatMap(([original, edit]) => editOf(kind, original, edit)),
     ),
+    ...textsOf(entry.texts),
   };
-  return shape.filters.length === 0 && shape.edits.length === 0 ? [] : [shape];
+  return shape.filters.length + shape.edits.length === 0 && shape.texts === undefined ? [] : [shape];
+}
+
+function textsOf({ hidden, longest }: Entry['texts']): Pick<ShapeSettings, 'texts'> {
+  return hidden === 'keep' && longest === undefined ? {} : { texts: { hidden, longest } };
 }
 
 function filtersOf(filters: Filters): Filter[] {

@@ -208,7 +208,6 @@ export const PROTOCOL = {
   'AGG-13': { text: 'Completion is routed by its reference; at most 100 values.' },
   'AGG-14': {
     text: 'No cached answer crosses authorization contexts unless the backend said public.',
-    deferred: 'no answer is cached for sharing yet',
   },
   'AGG-15': {
     era: 'legacy',
@@ -645,7 +644,6 @@ export const FAULTS = {
   },
   B16: {
     text: 'description with U+E0000 tags, zero-width, ANSI, 1 MB → stripped/limited by policy, original digest kept',
-    deferred: 'backend health, limits and blocks are not complete yet',
   },
   B17: {
     text: 'backend sends `sampling/createMessage`, `roots/list`, `elicitation` → routed only to the owning session/stream, ids remapped, limits; else -32601',

@@ -36,9 +36,13 @@ const pool = new WeakPool<Item>();
 type Values = readonly (readonly [name: string, value: unknown])[];
 
 function edit(given: Item, values: Values): Item {
+  return spliced(given, overlay(given.bytes, { start: 0, end: given.bytes.length }, values));
+}
+
+/** The item with these changes in its bytes, none of them in its key. */
+export function spliced(given: Item, splices: readonly Splice[]): Item {
   const { bytes, key, keySpan } = given;
   const whole = { start: 0, end: bytes.length };
-  const splices = overlay(bytes, whole, values);
   const pieces = splice(bytes, whole, splices);
   // A buffer of its own, which keeps no page and no pool of small buffers alive.
   const own = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
@@ -55,7 +59,7 @@ function edit(given: Item, values: Values): Item {
     hash: createHash('sha256').update(own).digest('base64url'),
     key,
     keySpan: { start: keySpan.start + shift, end: keySpan.end + shift },
-    given,
+    given: given.given ?? given,
   };
 }
 

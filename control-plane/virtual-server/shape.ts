@@ -3,6 +3,7 @@ import { canonicalUri } from './canonical-uri.ts';
 import { type ItemValues, withValues } from './edited-item.ts';
 import { matchesGlob } from './glob.ts';
 import { byKind, type Item, type ListKind } from './item.ts';
+import { type TextRules, withPlainTexts } from './plain-item.ts';
 
 /**
  * What configuration makes of a backend's items before they are merged: which of
@@ -12,6 +13,8 @@ export interface ShapeSettings {
   readonly backend: string;
   readonly filters: readonly Filter[];
   readonly edits: readonly Edit[];
+  /** Undefined: texts are shown as they are. */
+  readonly texts?: TextRules | undefined;
 }
 
 /** Of one kind. An item is shown where all filters of its kind admit it. */
@@ -47,15 +50,17 @@ const LONGEST_KEY = 8_192;
 export class Shape {
   /** Equal for shapes that do the same. */
   readonly digest: string;
+  readonly #texts: TextRules | undefined;
   readonly #filters: Readonly<Record<ListKind, readonly Filter[]>>;
   /** By original. */
   readonly #edits: Readonly<Record<ListKind, ReadonlyMap<string, Edit>>>;
   /** Originals by the names that configuration gave them. */
   readonly #named: Readonly<Record<ListKind, ReadonlyMap<string, string>>>;
 
-  constructor({ filters, edits }: ShapeSettings) {
+  constructor({ filters, edits, texts }: ShapeSettings) {
+    this.#texts = texts;
     this.digest = createHash('sha256')
-      .update(JSON.stringify([filters, edits]))
+      .update(JSON.stringify([filters, edits, texts]))
       .digest('base64url');
     this.#filters = byKind((kind) => filters.filter((each) => each.kind === kind));
     this.#edits = byKind(
@@ -102,10 +107,12 @@ export class Shape {
   apply(kind: ListKind, items: readonly Item[]): readonly Item[] {
     const edits = this.#edits[kind];
     const shown = this.filters(kind) ? items.filter(({ key }) => this.admits(kind, key)) : items;
-    if (edits.size === 0) return shown;
+    const texts = this.#texts;
+    if (edits.size === 0 && texts === undefined) return shown;
     return shown.map((item) => {
       const edit = edits.get(item.key);
-      return edit === undefined ? item : withValues(kind, item, edit);
+      const plain = texts === undefined ? item : withPlainTexts(item, texts);
+      return edit === undefined ? plain : withValues(kind, plain, edit);
     });
   }
 }

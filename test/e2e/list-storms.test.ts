@@ -65,7 +65,11 @@ describe('A list that a backend says has changed', function () {
   }
 
   it(
-    verifies('AGG-10', 'CAP-1')('is read once for each authorization context, and each session is told once'),
+    verifies(
+      'AGG-10',
+      'AGG-14',
+      'CAP-1',
+    )('is read once for each authorization context, and each session is told once'),
     async () => {
       await listenAll(Array.from({ length: 2 * EACH }, (_, at) => (at % 2 === 0 ? 'alice' : 'bob')));
       const before = [reads('alpha'), reads('beta')];
