@@ -4,7 +4,6 @@ import type { EmbeddedRecords } from './embedded-records.ts';
 import type { EmbeddedRows } from './embedded-rows.ts';
 import { NO_EVENTS, pageOf } from './event-page.ts';
 import { admit, EMPTY_WINDOW, isStale } from './event-window.ts';
-import type { RecordState } from './rules.ts';
 import type { EventAppend, EventPage, EventRead, StoredEvent } from './session-store.ts';
 import type { EventPart } from './store-parts.ts';
 
@@ -14,11 +13,18 @@ export interface EmbeddedEventsOptions {
   readonly records: EmbeddedRecords;
 }
 
-/** The events of resumable streams in the folder. */
+/**
+ * The events of resumable streams in the folder. An append holds for as long as the
+ * record is unchanged, and does not change it: streams of one session are written
+ * side by side, in one transaction. Those of one stream come one after the other;
+ * another process writes to it only under another epoch, which is a change.
+ */
 export class EmbeddedEvents implements EventPart {
   readonly #access: EmbeddedAccess;
   readonly #rows: EmbeddedRows;
   readonly #records: EmbeddedRecords;
+  /** The last append to each stream that is being written. */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor({ access, rows, records }: EmbeddedEventsOptions) {
     this.#access = access;
@@ -27,12 +33,14 @@ export class EmbeddedEvents implements EventPart {
   }
 
   async appendEvents(append: EventAppend): Promise<'ok' | 'fenced' | 'gone'> {
-    const { key, epoch } = append;
-    return this.#records.mutate<'ok' | 'fenced' | 'gone'>('appendEvents', key, ({ state, revision }) => {
-      if (state === undefined) return { outcome: 'gone' };
-      if (state.header.epoch !== epoch) return { outcome: 'fenced' };
-      return { outcome: 'ok', write: this.#appending(append, state, revision) };
-    });
+    const { key, epoch, stream } = append;
+    return this.#inTurn([...pathOf(key), stream].join(' '), () =>
+      this.#records.mutate<'ok' | 'fenced' | 'gone'>('appendEvents', key, ({ state }) => {
+        if (state === undefined) return { outcome: 'gone' };
+        if (state.header.epoch !== epoch) return { outcome: 'fenced' };
+        return { outcome: 'ok', write: this.#appending(append) };
+      }),
+    );
   }
 
   async readEvents(read: EventRead): Promise<EventPage> {
@@ -51,7 +59,18 @@ export class EmbeddedEvents implements EventPart {
     });
   }
 
-  #appending(append: EventAppend, state: RecordState, revision: number | undefined): () => void {
+  async #inTurn<T>(stream: string, run: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(stream);
+    const own = before === undefined ? run() : before.then(run, run);
+    this.#turns.set(stream, own);
+    try {
+      return await own;
+    } finally {
+      if (this.#turns.get(stream) === own) this.#turns.delete(stream);
+    }
+  }
+
+  #appending(append: EventAppend): () => void {
     const { streams, events } = this.#access.database;
     const path: StreamPath = [...pathOf(append.key), append.stream];
     const now = Date.now();
@@ -59,9 +78,8 @@ export class EmbeddedEvents implements EventPart {
     const known = before !== undefined && !isStale(before, now);
     const { window, added, dropped } = admit(known ? before : EMPTY_WINDOW, append.events, now);
     return () => {
-      this.#rows.putState(append.key, state, revision);
       if (!known) this.#rows.dropStream(path);
-      if (before === undefined) this.#rows.dropOldestStream(append.key);
+      if (before === undefined) this.#rows.makeRoom(append.key);
       void streams.put(path, window);
       for (const { seq, answer, data } of added) void events.put([...path, seq], { answer, data });
       for (const seq of dropped) void events.remove([...path, seq]);

@@ -46,12 +46,14 @@ export class EmbeddedRows {
       void events.remove(event);
   }
 
-  /** Makes room for one more stream. */
-  dropOldestStream(key: RecordKey): void {
+  /** Makes room for one more stream; streams that began side by side may have left none for several. */
+  makeRoom(key: RecordKey): void {
     const path = pathOf(key);
-    const all = [...this.#database.streams.getRange({ start: [...path, ''], end: [...path, END] })];
-    if (all.length < MAX_STREAMS) return;
-    const [oldest] = all.sort((a, b) => a.value.at - b.value.at);
-    if (oldest !== undefined) this.dropStream(oldest.key);
+    const range = { start: [...path, ''], end: [...path, END] };
+    const all = [...this.#database.streams.getRange(range)];
+    const excess = all.length - MAX_STREAMS + 1;
+    if (excess <= 0) return;
+    all.sort((a, b) => a.value.at - b.value.at);
+    for (const { key: oldest } of all.slice(0, excess)) this.dropStream(oldest);
   }
 }

@@ -472,6 +472,27 @@ export function tellSessionStore(kind: StoreKind): void {
         expect(await Promise.all(['s0', 's1', 's2', 's129'].map(last))).to.deep.equal([0, 0, 1, 1]);
       }).timeout(30_000);
 
+      it(
+        verifies('RPC-15')('streams of a session are written side by side, each whole, and no more are kept'),
+        async () => {
+          const { key } = await made();
+          const streams = Array.from({ length: 160 }, (_, n) => `s${n}`);
+          const append = (stream: string, seq: number) =>
+            one.appendEvents({ key, stream, epoch: 1, events: [event(seq)] });
+          await Promise.all(
+            streams.slice(0, 120).flatMap((stream) => [1, 2, 3].map((seq) => append(stream, seq))),
+          );
+          const kept = async (stream: string) =>
+            (await two.readEvents({ key, stream, after: 0 })).events.map(({ seq }) => seq);
+          for (const stream of streams.slice(0, 120)) expect(await kept(stream)).to.deep.equal([1, 2, 3]);
+          await Promise.all(streams.slice(120).map((stream) => append(stream, 1)));
+          await append('last', 1);
+          const all = await Promise.all([...streams, 'last'].map(kept));
+          expect(all.filter((events) => events.length > 0)).to.have.lengthOf(128);
+          expect(all.at(-1)).to.deep.equal([1]);
+        },
+      );
+
       it('a new owner goes on with the stream that it finds', async () => {
         const { key, header } = await made();
         await one.appendEvents({ key, stream: 'a', epoch: 1, events: [event(1)] });
