@@ -147,6 +147,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const definitions = new DefinitionWatch({
     pins: () => admission.pins,
     shown: () => sessions.shownItems(),
+    onChanged: (list) => sessions.changedUnsaid(list),
     clock: systemClock,
     metrics,
     audit,

@@ -12,6 +12,8 @@ export interface DefinitionWatchOptions {
   readonly pins: () => DefinitionPins | undefined;
   /** What backends showed the live sessions last. */
   readonly shown: () => readonly ShownItems[];
+  /** An approved definition is another one in this list. At most once a minute for each list. */
+  readonly onChanged: (list: Pick<ShownItems, 'backend' | 'kind'>) => void;
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'toolDefinitions' | 'toolChanges'>;
   readonly audit: Audit;
@@ -22,6 +24,8 @@ export interface DefinitionWatchOptions {
 const SLICE_MS = 5;
 /** A definition that was shown within this time is not told of again: a backend may show two callers two in turn. */
 const SHOWN_LATELY_MS = 600_000;
+/** What a backend makes up anew for every reader must not make every reader read. */
+const BETWEEN_CHANGES_MS = 60_000;
 /** What is kept, for each backend, of names whose definition was not approved at some time, and of definitions of each. */
 const MOST_NAMES = 2_000;
 const MOST_DEFINITIONS = 16;
@@ -48,6 +52,8 @@ export class DefinitionWatch {
   /** By backend, by kind and name. */
   readonly #watched = new Map<string, Map<string, Watched>>();
   readonly #full = new Set<string>();
+  /** When each list was last found to have changed. */
+  readonly #changedAt = new Map<string, number>();
 
   constructor(options: DefinitionWatchOptions) {
     this.#options = options;
@@ -69,7 +75,10 @@ export class DefinitionWatch {
       const named = { backend, kind, name: item.key };
       const standing = pins.standing(named, item);
       if (standing === undefined) return;
-      if (this.#isNews({ ...named, item, standing })) this.#tell(pins, { ...named, item, standing });
+      if (this.#isNews({ ...named, item, standing })) {
+        this.#tell(pins, { ...named, item, standing });
+        if (standing.reason === 'changed') this.#changed(named);
+      }
       if (performance.now() - since < SLICE_MS) continue;
       await new Promise((resolve) => setImmediate(resolve));
       since = performance.now();
@@ -101,6 +110,15 @@ export class DefinitionWatch {
     known.seen.delete(shown);
     known.seen.set(shown, now);
     return isNews;
+  }
+
+  #changed({ backend, kind }: Named): void {
+    const now = this.#options.clock.now();
+    const list = `${kind} ${backend}`;
+    const before = this.#changedAt.get(list);
+    if (before !== undefined && now - before < BETWEEN_CHANGES_MS) return;
+    this.#changedAt.set(list, now);
+    this.#options.onChanged({ backend, kind });
   }
 
   /** Says once that this backend changes more than is told. */

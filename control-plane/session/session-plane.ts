@@ -89,6 +89,8 @@ export interface SessionPlane {
   refresh(backend: string): number;
   /** What backends showed the live sessions last, each list once. */
   shownItems(): readonly ShownItems[];
+  /** A backend was seen to show one session another list, and need not have told the others: they take it as told. */
+  changedUnsaid(list: Pick<ShownItems, 'backend' | 'kind'>): void;
   /** The configuration is another one: live sessions follow it. Returns how many sessions' lists it concerns. */
   reconfigure(change: Change): number;
   /** Somebody has logged in at a third party: the sessions of this replica that missed it. */
@@ -225,6 +227,11 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
       return having.length;
     },
     shownItems: () => catalogues.shown(manager.sessions()),
+    changedUnsaid({ backend, kind }) {
+      for (const session of manager.sessions()) {
+        if (session.links.get(backend)?.session !== undefined) listChanges.said(session, backend, [kind]);
+      }
+    },
     reconfigure: (change) =>
       [...manager.sessions()].filter((session) => reconfiguration.apply(session, change)).length,
     loggedIn: (login) => logins.loggedIn(manager.sessions(), login),

@@ -21,6 +21,7 @@ describe('what is told of changed definitions', () => {
   let now: number;
   let events: AuditEvent[];
   let lines: string[];
+  let changed: string[];
   let shown: ShownItems[];
   let metrics: ReturnType<typeof createMetrics>;
   let pins: DefinitionPins;
@@ -40,12 +41,14 @@ describe('what is told of changed definitions', () => {
     now = 1_000_000;
     events = [];
     lines = [];
+    changed = [];
     shown = [];
     metrics = createMetrics();
     approve([good]);
     watch = new DefinitionWatch({
       pins: () => pins,
       shown: () => shown,
+      onChanged: ({ kind }) => changed.push(kind),
       clock: { ...systemClock, now: () => now },
       metrics,
       audit: { record: (event) => events.push(event) },
@@ -87,6 +90,8 @@ describe('what is told of changed definitions', () => {
     saw(good);
     saw(evil);
     expect(told().slice(2)).to.deep.equal(['approved allowed', 'changed denied']);
+    // Whoever has the list reads it anew, for each time that it changed.
+    expect(changed).to.deep.equal(['tools', 'tools']);
   });
 
   it(verifies('B15')('is what counts otherwise since the file is another one'), () => {
@@ -104,6 +109,7 @@ describe('what is told of changed definitions', () => {
     async () => {
       for (let at = 0; at < 100; at += 1) saw(tool('search', `Bearer ${'x'.repeat(20)} ${at}`));
       expect(events).to.have.length(16);
+      expect(changed).to.have.length(1);
       const detail = String(events[0]?.detail);
       expect(detail).to.contain('[masked]').and.not.contain('xxx');
       const many = [...Array(3_000).keys()].map((at) => tool(`made-up-${at}`, 'New.'));

@@ -132,6 +132,22 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
     expect(owner).to.contain('outrigger_tool_definition_changes_total{backend="gamma",state="flagged"} 1');
   });
 
+  it(
+    verifies('B15', 'AGG-10')('one that changes without a word is noticed by all when it is shown to one'),
+    async () => {
+      company.backend('alpha').script({ tools: EVIL });
+      const { client: carol } = await company.join('carol');
+      expect(of('alpha', await namesIn(carol))).to.deep.equal(['alpha__close']);
+      await allHear(1);
+      for (const { client } of members) {
+        expect(of('alpha', await namesIn(client))).to.deep.equal(['alpha__close']);
+        await expectUnknown(client, 'alpha__search');
+      }
+      expect(company.backend('alpha').view.executionsOf('search')).to.equal(0);
+      expect(allTold()).to.have.length(1);
+    },
+  );
+
   it(verifies('B15', 'AGG-7')('a prompt counts like a tool'), async () => {
     const [alice] = members as [Member];
     // No prompt is approved; of beta nothing new is to be used, of the others it is flagged.
