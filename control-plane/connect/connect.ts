@@ -6,8 +6,19 @@ import { newSecrets } from '../credentials/authorization-code.ts';
 import type { LoginProvider } from '../credentials/login-provider.ts';
 import type { LoginVault, Sealer } from '../credentials/login-vault.ts';
 import { bindingKeyOf } from '../identity/binding-key.ts';
+import {
+  anothers,
+  astray,
+  done,
+  failed,
+  notFound,
+  over,
+  type PageAnswer,
+  refused,
+  wrongMethod,
+} from './answers.ts';
 import { Cookies, type SignedIn } from './cookies.ts';
-import { issuersPage, loginsPage, messagePage } from './pages.ts';
+import { issuersPage, loginsPage } from './pages.ts';
 import type { SignIn } from './sign-in.ts';
 import { type Ticket, Tickets } from './tickets.ts';
 
@@ -55,13 +66,6 @@ export interface PageRequest {
   readonly headers: IncomingHttpHeaders;
   /** Of a form. */
   readonly form: URLSearchParams | undefined;
-}
-
-export interface PageAnswer {
-  readonly status: number;
-  readonly cookies?: readonly string[];
-  readonly location?: string;
-  readonly html?: string;
 }
 
 const PATH = '/connect/';
@@ -195,14 +199,14 @@ export class Connect {
     return { status: 303, location: `${this.#options.publicUrl}${PATH}done`, cookies };
   }
 
-  /** Off to the mesh's own issuer, and back to `then`. */
-  async #signIn(issuer: string, then: string): Promise<PageAnswer> {
+  /** Off to the mesh's own issuer, and back to `next`. */
+  async #signIn(issuer: string, next: string): Promise<PageAnswer> {
     const at = this.#options.issuers.find((each) => each.issuer === issuer);
     if (at === undefined) return failed(502);
     const secrets = newSecrets();
     try {
       const url = await at.url(secrets);
-      const cookie = this.#cookies.begin<'sign-in'>({ ...secrets, kind: 'sign-in', issuer, then });
+      const cookie = this.#cookies.begin<'sign-in'>({ ...secrets, kind: 'sign-in', issuer, next });
       return { status: 303, location: url.href, cookies: [cookie] };
     } catch (cause) {
       this.#options.onEvent({ kind: 'failed', cause });
@@ -225,7 +229,7 @@ export class Connect {
       const bindingKey = bindingKeyOf(binding);
       this.#options.onEvent({ kind: 'signed_in', bindingKey });
       const cookies = [end, this.#cookies.signIn(bindingKey)];
-      return { status: 303, location: `${this.#options.publicUrl}${journey.then}`, cookies };
+      return { status: 303, location: `${this.#options.publicUrl}${journey.next}`, cookies };
     } catch (cause) {
       const refusal = isRefusal(cause);
       this.#options.onEvent({ kind: refusal ? 'refused' : 'failed', cause });
@@ -301,49 +305,4 @@ function isRefusal(thrown: unknown): boolean {
 function isSame(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];
   return a.length === b.length && timingSafeEqual(a, b);
-}
-
-function done(): PageAnswer {
-  const sentence = 'You can close this page and go back to your agent.';
-  return { status: 200, html: messagePage('You are logged in', [sentence]) };
-}
-
-function anothers(): PageAnswer {
-  const sentences = [
-    'It was made for another person than the one who is signed in here, so nothing was done.',
-    'If it is yours, sign out at your identity provider, or use another browser profile, and open it again.',
-    'If somebody sent it to you, do not open it again.',
-  ];
-  return { status: 403, html: messagePage('This link is not yours', sentences) };
-}
-
-function over(): PageAnswer {
-  const sentence = 'Links can be opened once, within ten minutes. Ask your agent again to get another.';
-  return { status: 410, html: messagePage('This link is no good any more', [sentence]) };
-}
-
-function astray(): PageAnswer {
-  const sentences = [
-    'This browser did not begin what it has come back with, or began it too long ago.',
-    'Allow cookies for this site, and open the link of your agent in one browser from beginning to end.',
-  ];
-  return { status: 400, html: messagePage('This did not work', sentences) };
-}
-
-function refused(): PageAnswer {
-  const sentence = 'It was refused where you were sent. Ask your agent again to get another link.';
-  return { status: 403, html: messagePage('You are not logged in', [sentence]) };
-}
-
-function failed(status: number): PageAnswer {
-  const sentence = 'Something that is needed for this does not answer at the moment. Try again in a minute.';
-  return { status, html: messagePage('This did not work', [sentence]) };
-}
-
-function notFound(): PageAnswer {
-  return { status: 404, html: messagePage('There is no such page', []) };
-}
-
-function wrongMethod(): PageAnswer {
-  return { status: 405, html: messagePage('This page cannot be used like that', []) };
 }

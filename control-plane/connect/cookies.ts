@@ -23,7 +23,7 @@ export type Journey = AuthorizationSecrets & {
         readonly kind: 'sign-in';
         readonly issuer: string;
         /** Where to go on. */
-        readonly then: string;
+        readonly next: string;
       }
     | {
         readonly kind: 'login';

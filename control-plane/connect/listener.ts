@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ExitError } from '../../shared/lifecycle.ts';
-import type { Connect, PageAnswer } from './connect.ts';
+import type { PageAnswer } from './answers.ts';
+import type { Connect } from './connect.ts';
 import { PAGE_HEADERS } from './pages.ts';
 
 /** The public listener: it serves `/connect/` to browsers, and nothing else. TLS ends before it. */

@@ -10,7 +10,7 @@ import {
   type LoginStage,
   startLoginStage,
 } from '../support/login-stage.ts';
-import { type McpClient, reasonOf, textOf } from '../support/mcp-client.ts';
+import { McpClient, reasonOf, textOf } from '../support/mcp-client.ts';
 import { metricsAt, redisContents } from '../support/places.ts';
 import type { RecordedRequest } from '../support/recording-backend.ts';
 import { startRedis } from '../support/redis.ts';
@@ -115,12 +115,13 @@ describe('a backend that needs its caller’s own login at a third party', funct
   });
 
   it('who has no identity is refused, and gets no link', async () => {
-    await using stage = await startLoginStage({ config: {} });
-    const nobody = await stage.open('alice');
-    nobody.token = undefined;
-    const reply = await nobody.call('hub__echo');
-    expect(reply.status).to.equal(401);
+    await using stage = await startLoginStage({ anonymous: true });
+    const nobody = await McpClient.open({ url: stage.mesh.url, capabilities: { elicitation: { url: {} } } });
+    const reply = await nobody.call('hub__echo', { n: 1 });
+    expect(reasonOf(reply)).to.equal('backend_unauthorized');
     expect(reply.body).not.to.contain('/connect/');
+    expect(textOf(await nobody.call('plain__echo', { n: 1 }))).to.equal('{"n":1}');
+    expect(stage.hub.record.requests).to.be.empty;
   });
 
   it(

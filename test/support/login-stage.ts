@@ -44,6 +44,7 @@ export interface LoginStageOptions {
   readonly logLevel?: 'debug' | 'info';
   readonly sidecars?: number;
   readonly spread?: boolean;
+  readonly anonymous?: boolean;
   readonly store?: Readonly<Record<string, unknown>>;
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -101,7 +102,7 @@ interface Parts {
 }
 
 function meshOptions(options: LoginStageOptions, { publicUrl, idp, party, hub, plain }: Parts) {
-  const { logLevel = 'info', sidecars = 1, spread = false, store, config } = options;
+  const { logLevel = 'info', sidecars = 1, spread = false, anonymous = false, store, config } = options;
   const client = {
     id: CLIENT.id,
     auth: 'client_secret_basic',
@@ -114,7 +115,7 @@ function meshOptions(options: LoginStageOptions, { publicUrl, idp, party, hub, p
     resource: [HUB_RESOURCE],
   };
   return {
-    ...{ replicas: 2, sidecars, spread, logLevel },
+    ...{ replicas: 2, sidecars, spread, logLevel, anonymous },
     ...(store === undefined ? {} : { store }),
     config: {
       mcpServers: { hub: { url: hub.url, credential }, plain: { url: plain.url } },
