@@ -242,7 +242,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     behaviour: 'a description is that of its backend, whatever configuration shows instead',
     file: 'control-plane/virtual-server/edited-item.ts',
-    find: '    given,\n',
+    find: '    given: given.given ?? given,\n',
     replace: '',
     tests: ['test/unit/virtual-server-pins.test.ts'],
   },

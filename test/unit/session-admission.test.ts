@@ -36,7 +36,7 @@ describe('admission', () => {
       backendScopes: new Map([['files', { all: ['files'], tools: new Map([['write', ['files:write']]]) }]]),
       onMissingScope: 'challenge',
       policies: undefined,
-    pins: undefined,
+      pins: undefined,
       ...changed,
     };
   }
