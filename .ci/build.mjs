@@ -26,6 +26,7 @@ const PROGRAMS = {
   'control-plane.js': 'control-plane/main.ts',
   'sidecar.js': 'sidecar/main.ts',
   'connect.js': 'sidecar/connect/main.ts',
+  'webhook.js': 'control-plane/injector/main.ts',
   'pins.js': 'control-plane/pins/main.ts',
 };
 const SOURCES = ['control-plane', 'shared', 'sidecar', '.ci', 'package-lock.json'];

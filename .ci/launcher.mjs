@@ -10,6 +10,7 @@ const programs = {
   'control-plane': 'control-plane.js',
   sidecar: 'sidecar.js',
   connect: 'connect.js',
+  webhook: 'webhook.js',
   pins: 'pins.js',
 };
 const [name = '', ...rest] = process.argv.slice(2);

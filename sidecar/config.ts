@@ -116,8 +116,15 @@ function splitAddress(written: string): { host: string; port: number } {
   return { host: written.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(written.slice(colon + 1)) };
 }
 
+/** The configuration itself, for a sidecar that is injected: there is no file in its container but those of its image. */
+const CONFIG_VARIABLE = 'OUTRIGGER_SIDECAR_CONFIG';
+
 function readConfig(options: LoadOptions, file: string | undefined): Parsed<ConfigFile> {
-  if (file === undefined) return parseConfig(ConfigFile, '{}', { file: 'defaults', env: options.env });
+  if (file === undefined) {
+    const inline = options.env[CONFIG_VARIABLE];
+    const name = inline === undefined ? 'defaults' : `$${CONFIG_VARIABLE}`;
+    return parseConfig(ConfigFile, inline ?? '{}', { file: name, env: options.env });
+  }
   let text: string;
   try {
     text = (options.files ?? new ReadFiles()).read(resolve(options.cwd, file));

@@ -694,7 +694,6 @@ export const FAULTS = {
   },
   X3: {
     text: 'agent starts before sidecar; sidecar stops before agent (k8s order) → native-sidecar manifest test; drain waits for agent',
-    deferred: 'injection is not offered yet',
   },
   X4: {
     text: 'port already bound / bound to 0.0.0.0 by config → exit ≠0 with clear message / refused unless `--allow-non-loopback`',

@@ -5,6 +5,7 @@ import { LOG_FORMATS, LOG_LEVELS } from '../../shared/log.ts';
 import { VERSION } from '../../shared/version.ts';
 import { loadSettings } from '../config.ts';
 import { checkPolicies } from '../policy-check.ts';
+import { addInjectCommands } from './inject.ts';
 import type { UpOptions } from './plan.ts';
 import { ACTIONS, KINDS, type PolicyOptions, policyCheck } from './policy.ts';
 import { up } from './up.ts';
@@ -89,6 +90,16 @@ withLogging(
     .option('--token-file <file>', 'where the token is (else $OUTRIGGER_TOKEN, $OUTRIGGER_TOKEN_FILE)')
     .option('--allow-non-loopback', 'reach a sidecar on another machine, in clear text'),
 );
+
+addInjectCommands(outrigger, {
+  run: (action) => runProgram(action),
+  around: { cwd: process.cwd(), env: process.env },
+});
+
+outrigger
+  .command('webhook')
+  .description('run the admission webhook that gives pods their sidecars')
+  .requiredOption('--config <file>', 'its configuration file');
 
 outrigger
   .command('config')

@@ -52,11 +52,12 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   credentials: [],
   ops: [],
   connect: [/^credentials\//, /^identity\//],
-  injector: [],
+  // The webhook is a program of its own, with the health and metrics of all.
+  injector: [/^ops\/(server|health)\.ts$/],
   // A program of its own, which asks the backends as a replica does.
   pins: [/^config\.ts$/, /^backend\//, /^credentials\/create/, /^identity\/verifier/, /^virtual-server\//],
   // The command that explains a decision makes it as a replica does.
-  cli: [/^config(\.ts$|\/)/, /^policy-check\.ts$/],
+  cli: [/^config(\.ts$|\/)/, /^injector\//, /^policy-check\.ts$/],
 };
 
 /** Every broken rule, as `path:line: what is wrong`. */
