@@ -219,6 +219,35 @@ describe('a backend that needs its caller’s own login at a third party', funct
     elicited(await alice.call('hub__echo'));
   });
 
+  it('whoever signs in anew on the way does not finish what the one before began', async () => {
+    await using stage = await startLoginStage();
+    const alice = await stage.open('alice');
+    const mesh = new URL(stage.publicUrl).host;
+    const browser = stage.browser('alice');
+    await browser.open(`${stage.publicUrl}/connect/`);
+    const back = await browser.until(askedUrl(await alice.call('hub__echo')), new URL(stage.party.url).host);
+    const returning = await browser.until(back, mesh);
+    browser.forget(mesh, 'outrigger-connect');
+    expect((await browser.open(`${stage.publicUrl}/connect/`)).html).to.contain('hub: not logged in');
+    expect((await browser.open(returning)).status).to.equal(400);
+    expect(stage.party.grants).to.be.empty;
+  });
+
+  it('who says no at the third party has no login, and is told so', async () => {
+    await using stage = await startLoginStage();
+    const alice = await stage.open('alice');
+    const asking = stage.browser('alice');
+    await asking.open(`${stage.publicUrl}/connect/`);
+    const away = await asking.until(askedUrl(await alice.call('hub__echo')), new URL(stage.party.url).host);
+    const declining = stage.browser('alice', { declines: true });
+    const back = await declining.until(away, new URL(stage.publicUrl).host);
+    expect(back.searchParams.get('error')).to.equal('access_denied');
+    const page = await asking.open(back);
+    expect(page.status).to.equal(403);
+    expect(page.html).to.contain('You are not logged in');
+    elicited(await alice.call('hub__echo'));
+  });
+
   it('pages carry no script, may be framed by nobody, are kept by nobody, and cookies are the browser’s alone', async () => {
     await using stage = await startLoginStage();
     const alice = await stage.open('alice');

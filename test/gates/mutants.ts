@@ -312,6 +312,14 @@ export const MUTANTS: readonly Mutant[] = [
     only: 'a link that another person opens',
   },
   {
+    behaviour: 'a login is finished by the browser session that began it',
+    file: 'control-plane/connect/connect.ts',
+    find: 'browser?.id !== journey.browser',
+    replace: 'browser === undefined',
+    tests: ['test/e2e/logins.test.ts'],
+    only: 'whoever signs in anew',
+  },
+  {
     behaviour: 'a link to log in is good once',
     file: 'control-plane/connect/connect.ts',
     find: '    if (!(await this.#tickets.spend(ticket))) {\n',

@@ -14,6 +14,8 @@ export interface Page {
 export interface BrowserOptions {
   /** Who signs in wherever somebody is asked to. */
   readonly person: string;
+  /** Says no wherever somebody is asked for consent. */
+  readonly declines?: boolean;
   /** Where a host really is: the machines behind a load balancer, each tried in turn. */
   readonly behind?: Readonly<Record<string, () => readonly string[]>>;
 }
@@ -48,6 +50,11 @@ export class Browser {
     throw new Error('there is no end of redirects');
   }
 
+  /** Loses a cookie of this host. */
+  forget(host: string, name: string): void {
+    this.#cookies.get(host)?.delete(name);
+  }
+
   submit(page: Page, fields: Readonly<Record<string, string>> = {}): Promise<Page> {
     const action = /<form[^>]+action="([^"]+)"/.exec(page.html)?.[1] ?? '';
     const hidden = [...page.html.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)">/g)];
@@ -75,7 +82,12 @@ export class Browser {
     const jar = this.#cookies.get(url.host) ?? new Map<string, string>();
     this.#cookies.set(url.host, jar);
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
-    const headers = { 'x-person': this.#options.person, ...(cookie === '' ? {} : { cookie }) };
+    const { person, declines = false } = this.#options;
+    const headers = {
+      'x-person': person,
+      ...(declines ? { 'x-declines': 'yes' } : {}),
+      ...(cookie === '' ? {} : { cookie }),
+    };
     const response = await fetch(this.#placeOf(url), {
       redirect: 'manual',
       headers,

@@ -25,7 +25,7 @@ export interface LoginStage extends AsyncDisposable {
   readonly publicUrl: string;
   /** A session of somebody, with a client that opens URLs unless said otherwise. */
   open(person: string, options?: LoginClientOptions): Promise<McpClient>;
-  browser(person: string): Browser;
+  browser(person: string, given?: { readonly declines?: boolean }): Browser;
   /** The person does what the client is asked to do, in a fresh browser. */
   logIn(person: string, client: McpClient): Promise<Page>;
   loseOwner(): Promise<void>;
@@ -75,7 +75,7 @@ export async function startLoginStage(options: LoginStageOptions = {}): Promise<
       [new URL(publicUrl).host]: () =>
         mesh.replicas.filter(({ alive }) => alive).map(({ connect }) => connect),
     };
-    const browser = (person: string) => new Browser({ person, behind });
+    const browser: LoginStage['browser'] = (person, given) => new Browser({ person, behind, ...given });
     return {
       ...{ mesh, idp, party, hub, plain, publicUrl, browser },
       async open(person, { opensUrls = true, expiresIn = 300, sidecar = 0 } = {}) {

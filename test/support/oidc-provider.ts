@@ -288,6 +288,9 @@ class RunningProvider implements OidcProvider {
       const accountId = account(String(request.headers['x-person'] ?? login));
       return await oidc.interactionFinished(request, response, { login: { accountId } });
     }
+    if (request.headers['x-declines'] !== undefined) {
+      return await oidc.interactionFinished(request, response, { error: 'access_denied' });
+    }
     const grant = new oidc.Grant({
       accountId: session?.accountId ?? '',
       clientId: String(params['client_id']),
