@@ -6,6 +6,7 @@ import { VERSION } from '../../shared/version.ts';
 import { loadSettings } from '../config.ts';
 import { checkPolicies } from '../policy-check.ts';
 import { addInjectCommands } from './inject.ts';
+import { addAdminCommands } from './admin/commands.ts';
 import type { UpOptions } from './plan.ts';
 import { ACTIONS, KINDS, type PolicyOptions, policyCheck } from './policy.ts';
 import { up } from './up.ts';
@@ -174,6 +175,13 @@ withAsking(
   'after',
   '\nExit codes: 0 as approved; 1 something is changed or new; 69 some backends could not be asked, the others\nare as approved. What is approved and not shown is printed and no difference.',
 );
+
+addAdminCommands(outrigger, {
+  env: process.env,
+  width: process.stdout.isTTY ? process.stdout.columns : undefined,
+  write: (text) => process.stdout.write(text),
+  complain: (text) => process.stderr.write(text),
+});
 
 outrigger
   .command('version')

@@ -57,7 +57,7 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   // A program of its own, which asks the backends as a replica does.
   pins: [/^config\.ts$/, /^backend\//, /^credentials\/create/, /^identity\/verifier/, /^virtual-server\//],
   // The command that explains a decision makes it as a replica does.
-  cli: [/^config(\.ts$|\/)/, /^injector\//, /^policy-check\.ts$/],
+  cli: [/^rpc\/admin-client\.ts$/, /^config(\.ts$|\/)/, /^injector\//, /^policy-check\.ts$/],
 };
 
 /** Every broken rule, as `path:line: what is wrong`. */

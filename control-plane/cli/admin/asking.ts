@@ -1,0 +1,180 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import { EXIT_USAGE, ExitError, type Program } from '../../../shared/lifecycle.ts';
+import type { AdminConnection, AdminMessage } from '../../rpc/admin-client.ts';
+import { isRow, joined, type Row, toPlain } from './values.ts';
+import type { View } from './views.ts';
+
+/** Where a command runs. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Columns; undefined where the output is no terminal. */
+  readonly width: number | undefined;
+  write(text: string): void;
+  complain(text: string): void;
+}
+
+export interface AdminOptions {
+  readonly address?: string;
+  readonly tokenFile?: string;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly output: 'table' | 'json' | 'yaml';
+  readonly watch?: boolean;
+}
+
+const ADDRESS = '127.0.0.1:4290';
+const AGAIN_MS = 2_000;
+/** As `sysexits` has them; what else fails is 1. */
+const EXIT_CODES: Readonly<Record<string, number>> = {
+  INVALID_ARGUMENT: EXIT_USAGE,
+  NOT_FOUND: 66,
+  UNAVAILABLE: 69,
+  DEADLINE_EXCEEDED: 69,
+  UNIMPLEMENTED: 69,
+  UNAUTHENTICATED: 77,
+  PERMISSION_DENIED: 77,
+};
+
+export interface Command {
+  readonly options: AdminOptions;
+  readonly terminal: Terminal;
+  readonly program: Program;
+}
+
+/** One question, and its answer on the terminal; again and again with `--watch`. */
+export async function show(
+  command: Command,
+  question: { ask(admin: AdminConnection): Promise<AdminMessage>; readonly view: View },
+): Promise<void> {
+  await connected(command, async (admin) => {
+    const { options, terminal, program } = command;
+    do {
+      const answer = plain(await question.ask(admin));
+      const clear = options.watch === true && terminal.width !== undefined ? CLEAR : '';
+      terminal.write(`${clear}${rendered(answer, { ...question, command })}`);
+      const missing = joined(answer['unreachable']);
+      if (missing !== '') terminal.complain(`not asked, for they cannot be reached: ${missing}\n`);
+      if (options.watch === true)
+        await sleep(AGAIN_MS, undefined, { signal: program.stopping }).catch(() => {});
+    } while (options.watch === true && !program.stopping.aborted);
+  });
+}
+
+/** The cursor home, and nothing below it. */
+const CLEAR = '\u001b[H\u001b[J';
+
+/** A line for each event of a watch, until the program is told to stop. */
+export async function follow(
+  command: Command,
+  watch: { readonly method: string; readonly request: AdminMessage; line(event: Row): string },
+): Promise<void> {
+  await connected(command, async (admin) => {
+    const { options, terminal, program } = command;
+    for await (const event of admin.watch(watch.method, watch.request, program.stopping)) {
+      const row = plain(event);
+      if (options.output === 'json') terminal.write(`${JSON.stringify(row)}\n`);
+      else if (options.output === 'yaml') terminal.write(`---\n${stringify(row)}`);
+      else terminal.write(watch.line(row));
+    }
+  });
+}
+
+/** All pages of a list, as one answer. */
+export async function allPages(
+  admin: AdminConnection,
+  {
+    method,
+    field,
+    request,
+  }: { readonly method: string; readonly field: string; readonly request: AdminMessage },
+): Promise<AdminMessage> {
+  const found: unknown[] = [];
+  for (let pageToken = ''; ; ) {
+    const answer = await admin.ask(method, { pageSize: 1_000, ...request, pageToken });
+    const page: unknown = answer[field];
+    if (Array.isArray(page)) found.push(...page);
+    pageToken = String(answer['nextPageToken'] ?? '');
+    if (pageToken === '') return { ...answer, [field]: found };
+  }
+}
+
+function rendered(
+  answer: Row,
+  { view, command }: { readonly view: View; readonly command: Command },
+): string {
+  const { options, terminal } = command;
+  const { nextPageToken: _, ...rest } = answer;
+  if (options.output === 'json') return `${JSON.stringify(rest, undefined, 2)}\n`;
+  return options.output === 'yaml' ? stringify(rest) : view(answer, terminal.width);
+}
+
+function plain(message: AdminMessage): Row {
+  const value = toPlain(message);
+  return isRow(value) ? value : {};
+}
+
+async function connected(
+  { options, terminal }: Command,
+  use: (admin: AdminConnection) => Promise<void>,
+): Promise<void> {
+  // What only these commands need is loaded with the first of them.
+  const { AdminConnection, AdminCallError } = await import('../../rpc/admin-client.ts');
+  const { env } = terminal;
+  const address = options.address ?? env['OUTRIGGER_ADMIN_ADDRESS'] ?? ADDRESS;
+  let admin: AdminConnection | undefined;
+  try {
+    admin = new AdminConnection({ address, token: tokenOf(options, env), tls: tlsOf(options) });
+    await use(admin);
+  } catch (thrown) {
+    if (!(thrown instanceof AdminCallError)) throw thrown;
+    throw new ExitError(sentence(thrown, address), EXIT_CODES[thrown.status] ?? 1);
+  } finally {
+    admin?.close();
+  }
+}
+
+/** From the file that the command line or the environment names, else the environment itself. */
+function tokenOf({ tokenFile }: AdminOptions, env: Terminal['env']): string | undefined {
+  const file = tokenFile ?? env['OUTRIGGER_ADMIN_TOKEN_FILE'];
+  const token = file === undefined ? env['OUTRIGGER_ADMIN_TOKEN'] : read(file).trim();
+  if (token === undefined || token === '') return undefined;
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new ExitError('the token is not one word of ASCII', EXIT_USAGE);
+  return token;
+}
+
+function tlsOf({ ca, cert, key }: AdminOptions) {
+  if ((cert === undefined) !== (key === undefined) || (cert !== undefined && ca === undefined))
+    throw new ExitError('--cert and --key go together, with --ca', EXIT_USAGE);
+  if (ca === undefined) return undefined;
+  const client = cert === undefined || key === undefined ? {} : { cert: read(cert), key: read(key) };
+  return { ca: read(ca), ...client };
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    throw new ExitError(`${file}: cannot be read (${code})`, EXIT_USAGE);
+  }
+}
+
+/** What went wrong, and what to do about it. */
+function sentence(error: { readonly status: string; readonly message: string }, address: string): string {
+  switch (error.status) {
+    case 'UNAVAILABLE':
+    case 'DEADLINE_EXCEEDED':
+      return `no answer from ${address}: ${error.message}\nIs a replica running there? Another address: --address or $OUTRIGGER_ADMIN_ADDRESS.`;
+    case 'UNAUTHENTICATED':
+      return `${error.message}\nA token with the admin role: --token-file, $OUTRIGGER_ADMIN_TOKEN_FILE or $OUTRIGGER_ADMIN_TOKEN.`;
+    case 'PERMISSION_DENIED':
+      return `${error.message}\nWho is an admin is said under "admin" in the configuration of the control plane.`;
+    case 'UNIMPLEMENTED':
+      return `${error.message}\nIt is turned on under "admin" in the configuration of the control plane.`;
+    default:
+      return error.message;
+  }
+}
