@@ -1,3 +1,4 @@
+import protobuf from 'protobufjs/minimal.js';
 import { outrigger } from './gen/mesh.js';
 
 /**
@@ -99,6 +100,18 @@ export const OpenKind = wire.Open.Kind;
 export const HeadKind = wire.Head.Kind;
 export const CancelReason = wire.Cancel.Reason;
 
+/**
+ * Encodes into one buffer, again and again: the server of grpc-js copies a message
+ * behind its prefix before anything else is encoded. (Its client does so later.)
+ */
+class ReusingWriter extends protobuf.BufferWriter {
+  static override alloc(size: number): Buffer {
+    return size > SCRATCH.length ? Buffer.allocUnsafe(size) : SCRATCH.subarray(0, size);
+  }
+}
+
+const SCRATCH = Buffer.allocUnsafeSlow(2 * MESSAGE_BYTES);
+
 /** `Mesh.Connect`, for `@grpc/grpc-js`. */
 export const CONNECT = {
   path: '/outrigger.mesh.v1.Mesh/Connect',
@@ -106,7 +119,8 @@ export const CONNECT = {
   responseStream: true,
   requestSerialize: (message: SidecarFrames) => wire.SidecarFrames.encode(message).finish() as Buffer,
   requestDeserialize: (bytes: Buffer) => wire.SidecarFrames.decode(bytes) as ReceivedSidecarFrames,
-  responseSerialize: (message: ReplicaFrames) => wire.ReplicaFrames.encode(message).finish() as Buffer,
+  responseSerialize: (message: ReplicaFrames) =>
+    wire.ReplicaFrames.encode(message, new ReusingWriter()).finish() as Buffer,
   responseDeserialize: (bytes: Buffer) => wire.ReplicaFrames.decode(bytes) as ReceivedReplicaFrames,
 } as const;
 

@@ -72,8 +72,9 @@ export class ExchangeAnswer implements AnswerSink {
       return;
     }
     if (!this.#finish('json')) return;
-    const body = pieces.length === 1 ? (pieces[0] ?? NO_BODY) : Buffer.concat(pieces);
-    const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
+    const body = pieces.length === 1 ? (pieces[0] ?? NO_BODY) : pieces;
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const headers = ['Content-Type', 'application/json', 'Content-Length', String(length)];
     if (sessionId !== undefined) headers.push('Mcp-Session-Id', sessionId);
     writeAnswer(this.#response, this.#edge, { status: 200, headers, body });
   }
