@@ -251,7 +251,9 @@ export class Admission {
     const known = this.#verdictsOf(principal.contextDigest);
     const { kind, backend, name, visible, definition } = resource;
     const key = `${action} ${kind} ${backend} ${definition?.hash ?? ''} ${visible.length} ${visible} ${name}`;
-    const verdict = known.get(key) ?? (this.#seen(principal, resource) ? decide(policies, question) : 'deny');
+    const kept = known.get(key);
+    if (kept !== undefined) return kept;
+    const verdict = this.#seen(principal, resource) ? decide(policies, question) : 'deny';
     if (known.size >= MOST_VERDICTS) known.clear();
     known.set(key, verdict);
     return verdict;

@@ -152,6 +152,25 @@ describe('admission', () => {
     expect(admission({ policies }).admitsUnknown(caller('all'), 'files')).to.equal(false);
   });
 
+  it('decides once about each of two hundred tools, however often they are used', () => {
+    let asked = 0;
+    const policies: Policies = {
+      readsDefinitions: false,
+      decide() {
+        asked += 1;
+        return 'allow';
+      },
+      decideWith: () => 'deny',
+    };
+    const deciding = admission({ policies, backendScopes: new Map() });
+    const tools = Array.from({ length: 200 }, (_, n) => ({ ...TOOL, name: `tool-${n}` }));
+    const useAll = () => tools.map((tool) => deciding.admits(caller('all'), use(), tool));
+    expect(useAll()).to.not.include(false);
+    const once = asked;
+    useAll();
+    expect(asked).to.equal(once);
+  });
+
   it('does not decide by arguments that stand twice', () => {
     const policies: Policies = {
       readsDefinitions: false,
