@@ -31,8 +31,9 @@ export function matchesSpiffe(pattern: string, id: string): boolean {
  * none, or more than one URI (X509-SVID §2 allows exactly one), or one that is no id.
  */
 export function spiffeIdOf(alternativeNames: string | undefined): string | undefined {
-  // A name that holds a comma or a quote is written in quotes by Node, and is no id.
-  const uris = (alternativeNames ?? '').split(', ').filter((name) => name.startsWith('URI:'));
+  // A name with a comma in it is written in quotes by Node: it must not read as several.
+  const plain = (alternativeNames ?? '').replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  const uris = plain.split(', ').filter((name) => name.startsWith('URI:'));
   const [uri] = uris;
   if (uris.length !== 1 || uri === undefined) return undefined;
   const id = uri.slice('URI:'.length);

@@ -98,6 +98,6 @@ export class TemplateEditor {
   }
 }
 
-export function nameOf(item: Json): string | undefined {
+function nameOf(item: Json): string | undefined {
   return isMap(item) && typeof item['name'] === 'string' ? item['name'] : undefined;
 }
