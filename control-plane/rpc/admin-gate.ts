@@ -10,12 +10,8 @@ import { isLoopback } from './mesh-server.ts';
 export interface Admin {
   /** For the log. */
   readonly subject: string;
-  /** When what was shown ends, in milliseconds since the epoch; infinite where nothing was. */
-  readonly expiresAt: number;
   /** To be shown to peers, in the name of whoever asks. */
   readonly authorization: string | undefined;
-  /** Whether it may still be relied on. */
-  current(): boolean;
 }
 
 export interface AdminGateOptions {
@@ -53,13 +49,7 @@ export class AdminGate {
       throw new AdminFault(status.UNAUTHENTICATED, 'TOKEN_MISSING', 'The admin API needs a token.');
     const identity = await this.#verify(authorization);
     if (!isAdmin(identity, settings)) throw noAdmin();
-    const verifier = this.#options.verifier();
-    return {
-      subject: identity.binding.subject,
-      expiresAt: identity.expiresAt,
-      authorization,
-      current: () => this.#options.settings() === settings && verifier?.current(identity) === true,
-    };
+    return { subject: identity.binding.subject, authorization };
   }
 
   async #verify(authorization: string): Promise<CallerIdentity> {
@@ -81,12 +71,7 @@ export class AdminGate {
 }
 
 /** Everybody on this machine, where configuration says so. */
-const ANYBODY_HERE: Admin = {
-  subject: '',
-  expiresAt: Number.POSITIVE_INFINITY,
-  authorization: undefined,
-  current: () => true,
-};
+const ANYBODY_HERE: Admin = { subject: '', authorization: undefined };
 
 function isAdmin({ scopes, claims }: CallerIdentity, { role, identity }: AdminSettings): boolean {
   if (role?.kind === 'scope') return new ScopeHierarchy(identity.scopeImplies).cover(scopes, [role.scope]);

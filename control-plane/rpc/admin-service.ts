@@ -54,7 +54,7 @@ export function adminService(options: AdminServiceOptions): UntypedServiceImplem
       name,
       (call: ServerWritableStream<never, object>) => {
         admit(options, { method: name, call })
-          .then((admin) => begin(options, { call, admin, watched: watch(call.request, admin) }))
+          .then((admin) => begin(options, { call, watched: watch(call.request, admin) }))
           .catch((thrown: unknown) =>
             call.emit('error', toServiceError(said(options.log, { method: name, thrown }))),
           );
@@ -65,14 +65,14 @@ export function adminService(options: AdminServiceOptions): UntypedServiceImplem
 
 interface Watching {
   readonly call: ServerWritableStream<never, object>;
-  readonly admin: Admin;
   readonly watched: Watched;
 }
 
-async function begin({ watches }: AdminServiceOptions, { call, admin, watched }: Watching): Promise<void> {
+async function begin({ watches, gate }: AdminServiceOptions, { call, watched }: Watching): Promise<void> {
   // What is wrong with the request is its answer, before anything is watched.
   await watched.list();
-  if (!call.cancelled) watches.begin(call, admin, watched);
+  if (call.cancelled) return;
+  watches.begin(call, { watched, admit: () => gate.admit(call.metadata, call.getPeer()) });
 }
 
 interface Asked {

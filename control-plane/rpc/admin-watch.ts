@@ -1,9 +1,14 @@
 import { type ServerWritableStream, status } from '@grpc/grpc-js';
 import { AdminFault, toServiceError } from './admin-fault.ts';
-import type { Admin } from './admin-gate.ts';
 import type { Named } from './admin-messages.ts';
 
 type WatchCall = ServerWritableStream<unknown, object>;
+
+export interface WatchOptions {
+  /** Rejects when whoever watches may not any more. */
+  readonly admit: () => Promise<unknown>;
+  readonly watched: Watched;
+}
 
 export interface Watched {
   /** All that there is now. */
@@ -25,10 +30,10 @@ export class AdminWatches {
   readonly #open = new Set<Watch>();
 
   /** Serves one watch until its end. Throws RESOURCE_EXHAUSTED. */
-  begin(call: WatchCall, admin: Admin, watched: Watched): void {
+  begin(call: WatchCall, options: WatchOptions): void {
     if (this.#open.size >= MOST_WATCHES)
       throw new AdminFault(status.RESOURCE_EXHAUSTED, 'TOO_MANY_WATCHES', 'Too many watches are open.');
-    const watch = new Watch(call, admin, watched);
+    const watch = new Watch(call, options);
     this.#open.add(watch);
     const over = () => {
       watch.stop();
@@ -47,18 +52,16 @@ export class AdminWatches {
 
 class Watch {
   readonly #call: WatchCall;
-  readonly #admin: Admin;
-  readonly #watched: Watched;
+  readonly #options: WatchOptions;
   /** What was said of each, by name. */
   readonly #said = new Map<string, string>();
   #synced = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(call: WatchCall, admin: Admin, watched: Watched) {
+  constructor(call: WatchCall, options: WatchOptions) {
     this.#call = call;
-    this.#admin = admin;
-    this.#watched = watched;
+    this.#options = options;
   }
 
   look(): void {
@@ -82,9 +85,10 @@ class Watch {
   }
 
   async #tell(): Promise<void> {
-    if (Date.now() >= this.#admin.expiresAt) throw expired();
+    const { admit, watched } = this.#options;
+    await admit();
     if (this.#call.writableNeedDrain) return;
-    const entries = await this.#watched.list();
+    const entries = await watched.list();
     if (this.#stopped) return;
     const gone = new Set(this.#said.keys());
     for (const entry of entries) {
@@ -93,13 +97,13 @@ class Watch {
       const before = this.#said.get(entry.name);
       if (before === now) continue;
       this.#said.set(entry.name, now);
-      this.#call.write(this.#watched.event(before === undefined ? 'ADDED' : 'CHANGED', entry));
+      this.#call.write(watched.event(before === undefined ? 'ADDED' : 'CHANGED', entry));
     }
     for (const name of gone) {
       this.#said.delete(name);
-      this.#call.write(this.#watched.event('REMOVED', { name }));
+      this.#call.write(watched.event('REMOVED', { name }));
     }
-    if (!this.#synced) this.#call.write(this.#watched.event('SYNCED', null));
+    if (!this.#synced) this.#call.write(watched.event('SYNCED', null));
     this.#synced = true;
   }
 
@@ -108,8 +112,4 @@ class Watch {
     this.stop();
     this.#call.emit('error', toServiceError(thrown));
   }
-}
-
-function expired(): AdminFault {
-  return new AdminFault(status.UNAUTHENTICATED, 'TOKEN_EXPIRED', 'The token of this watch has expired.');
 }

@@ -152,4 +152,18 @@ describe('admins of a mesh in trouble', function () {
       expect(rows(await admin.ask('GetStats'), 'replicas')).to.have.length(1);
     },
   );
+
+  it(verifies('ADM-2')('a watch ends with its token'), async () => {
+    await using setting = await startSetting({ store: 'embedded', replicas: 1, config: ADMIN });
+    const exp = Math.floor(Date.now() / 1000) - 2;
+    const token = setting.token({ sub: 'root', scope: 'mesh:admin', exp });
+    using admin = await AdminClient.open({ address: setting.mesh.replicas[0]?.grpc ?? '', token });
+    const seen: unknown[] = [];
+    const watch = async () => {
+      for await (const event of admin.watch('WatchSessions')) seen.push(event['type']);
+    };
+    const [ended] = await Promise.allSettled([watch()]);
+    expect(seen).to.deep.equal(['SYNCED']);
+    expect(ended).to.have.nested.property('reason.code', status.UNAUTHENTICATED);
+  });
 });
