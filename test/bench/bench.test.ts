@@ -14,6 +14,7 @@ import {
   MCP_HUB,
   MCP_PROXY,
   OUTRIGGER,
+  OUTRIGGER_REDIS,
   OUTRIGGER_SECURED,
 } from './row-names.ts';
 import { runLoad } from './run-load.ts';
@@ -224,6 +225,7 @@ const MACHINE: Readonly<Record<string, { speed: number; addedUs: number; cpuUs: 
   [MCP_PROXY]: { speed: 0.08, addedUs: 1_000, cpuUs: 900 },
   [MCP_HUB]: { speed: 0.07, addedUs: 1_000, cpuUs: 900 },
   [OUTRIGGER]: { speed: 0.7, addedUs: 200, cpuUs: 90 },
+  [OUTRIGGER_REDIS]: { speed: 0.7, addedUs: 200, cpuUs: 90 },
   [OUTRIGGER_SECURED]: { speed: 0.6, addedUs: 220, cpuUs: 90 },
 };
 
@@ -236,7 +238,7 @@ function samplesOf({
 }: Machine): Sample[] {
   const use = (name: string, us: number) => ({ name, cpuUs: us, rssBytes: 50 * 2 ** 20 });
   const sample = (row: string, round: number, load: string): Sample => {
-    const mesh = row === OUTRIGGER || row === OUTRIGGER_SECURED ? slowdownOfMesh(round) : 1;
+    const mesh = row.startsWith(OUTRIGGER) ? slowdownOfMesh(round) : 1;
     const slowdown = slowdownOfRound(round) * mesh;
     const { speed, addedUs, cpuUs } = MACHINE[row] ?? { speed: 1, addedUs: 0, cpuUs: 0 };
     // Lists are answered by the sidecar alone.

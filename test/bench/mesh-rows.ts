@@ -53,6 +53,36 @@ const POLICIES = `
     when { resource.name == "echo_1" && context.arguments has path && context.arguments.path like "/etc*" };
 `;
 
+/** The same with its sessions in Redis: what the secured rows are compared with, so that the store is in neither figure. */
+export function anonymousRedisMesh(name: string): Row {
+  return {
+    name,
+    async start({ backendUrl }) {
+      const redis = await startRedis();
+      const close = () => redis[Symbol.asyncDispose]();
+      try {
+        const mesh = await startMesh({
+          store: 'redis',
+          redisUrl: redis.url,
+          config: { mcpServers: { bench: { type: 'http', url: backendUrl } }, limits: LIMITS },
+          anonymous: true,
+        });
+        return {
+          endpoint: { url: mesh.url },
+          processes: processesOf(mesh),
+          async [Symbol.asyncDispose]() {
+            await mesh[Symbol.asyncDispose]();
+            await close();
+          },
+        };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+  };
+}
+
 /** Outrigger as a company runs it: a verified JWT, policies, an exchanged token for the backend, sessions in Redis. */
 export function securedMesh({ name, audit }: { name: string; audit: boolean }): Row {
   return {

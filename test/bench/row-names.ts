@@ -6,6 +6,7 @@ export const MCP_PROXY = 'mcp-proxy';
 export const MCP_HUB = 'mcp-hub';
 export const OUTRIGGER = 'outrigger';
 export const OUTRIGGER_TWO = 'outrigger (2 replicas)';
+export const OUTRIGGER_REDIS = 'outrigger (Redis)';
 export const OUTRIGGER_SECURED = 'outrigger (JWT + Redis + policy)';
 export const OUTRIGGER_AUDITED = 'outrigger (JWT + Redis + policy + audit)';
 export const GOOD_NEIGHBOUR = 'beside a good backend';

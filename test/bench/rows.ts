@@ -1,6 +1,6 @@
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
 import { CALLS_1, CALLS_64, CHURN_16, LARGE_64, LISTS_64, PROGRESS_64, SSE_64 } from './loads.ts';
-import { anonymousMesh, besideNeighbour, securedMesh } from './mesh-rows.ts';
+import { anonymousMesh, anonymousRedisMesh, besideNeighbour, securedMesh } from './mesh-rows.ts';
 import { startMcpHub, startMcpProxy, startNginx } from './peers/rows.ts';
 import type { Row } from './row.ts';
 import {
@@ -13,6 +13,7 @@ import {
   NGINX,
   OUTRIGGER,
   OUTRIGGER_AUDITED,
+  OUTRIGGER_REDIS,
   OUTRIGGER_SECURED,
   OUTRIGGER_TWO,
 } from './row-names.ts';
@@ -46,6 +47,7 @@ export const ROWS: readonly Row[] = [
   { name: MCP_HUB, loads: OF_PEERS, start: startMcpHub },
   anonymousMesh(OUTRIGGER, 1),
   anonymousMesh(OUTRIGGER_TWO, 2),
+  { ...anonymousRedisMesh(OUTRIGGER_REDIS), loads: OF_SECURED },
   { ...securedMesh({ name: OUTRIGGER_SECURED, audit: false }), loads: OF_SECURED },
   { ...securedMesh({ name: OUTRIGGER_AUDITED, audit: true }), loads: OF_SECURED },
   besideNeighbour('good', GOOD_NEIGHBOUR),
