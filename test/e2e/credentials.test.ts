@@ -51,12 +51,13 @@ describe('a backend that takes exchanged tokens', function () {
     ),
     async () => {
       await using stage = await startCredentialStage({ credential: exchanging });
-      stage.idp.misbehave({ expiresIn: 2 });
+      // It is replaced after half of its life.
+      stage.idp.misbehave({ expiresIn: 10 });
       const alice = await stage.open('alice');
       await works(alice, 'rec');
       alice.token = await stage.idp.token({ sub: 'alice' });
       await works(alice, 'rec');
-      await sleep(1_100);
+      await sleep(5_100);
       await works(alice, 'rec');
       const shown = calls(stage).map(({ authorization }) => authorization);
       expect(shown[0]).to.equal(shown[1]);

@@ -154,6 +154,15 @@ describe('A list that changes while its session moves', function () {
     await replicas.find((_, at) => (sessions[at] ?? 0) > 0)?.kill('SIGTERM');
   }
 
+  /** Where the sidecar has no home for a moment, it says so. */
+  async function listen(client: McpClient): Promise<Incoming> {
+    for (;;) {
+      const incoming = await client.listen();
+      if (incoming.status !== 503) return incoming;
+      await incoming.ended;
+    }
+  }
+
   it(verifies('AGG-10', 'RST-5')('is announced though all names stayed'), async () => {
     const client = await stage.open();
     await client.request('tools/list');
@@ -161,7 +170,7 @@ describe('A list that changes while its session moves', function () {
     stage
       .backend('alpha')
       .script({ tools: [{ name: 'echo', definition: { description: 'keeps it for itself' } }] });
-    const listening = await client.listen();
+    const listening = await listen(client);
     await listening.message(CHANGED);
     expect((await client.request('tools/list')).body).to.contain('keeps it for itself');
     listening.drop();
@@ -173,7 +182,7 @@ describe('A list that changes while its session moves', function () {
     await handOver();
     const alpha = stage.backend('alpha');
     const before = alpha.view.requests({ rpc: 'tools/list' }).length;
-    const listening = await client.listen();
+    const listening = await listen(client);
     await until('it is read', () => alpha.view.requests({ rpc: 'tools/list' }).length > before);
     alpha.push({ method: 'notifications/message', params: { level: 'info', data: 'that was all' } });
     await listening.message('notifications/message');
