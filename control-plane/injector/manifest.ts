@@ -61,7 +61,7 @@ export function changeManifest(text: string, change: (object: Json) => Injection
   for (const [index, document] of documents.entries()) {
     const [start, , end] = document.range;
     const place = { document: index + 1, line: lines.linePos(contentStart(document) ?? start).line };
-    const object = valueOf(document, read[index], place);
+    const object = objectOf(document, read[index], place);
     const changed = object === undefined ? undefined : change(object);
     for (const outcome of changed?.outcomes ?? []) outcomes.push({ ...outcome, ...place });
     if (object === undefined || changed === undefined || changed.edits.length === 0) {
@@ -94,7 +94,7 @@ function documentsOf(text: string, options: YamlOptions): readonly ReadDocument[
 }
 
 /** Undefined: there is nothing in it. */
-function valueOf(
+function objectOf(
   written: ReadDocument,
   read: ReadDocument | undefined,
   place: { readonly document: number; readonly line: number },

@@ -44,10 +44,20 @@ describe('the outrigger command', () => {
   it('says what it can do', async () => {
     const { code, stdout } = await outrigger('--help');
     expect(code).to.equal(0);
-    for (const command of ['up', 'control-plane', 'sidecar', 'connect', 'config', 'version']) {
+    for (const command of [
+      'up',
+      'control-plane',
+      'sidecar',
+      'connect',
+      'inject',
+      'uninject',
+      'webhook',
+      'config',
+      'version',
+    ]) {
       expect(stdout).to.match(new RegExp(`^  ${command}\\b`, 'm'));
     }
-    for (const program of ['control-plane', 'sidecar', 'connect', 'up']) {
+    for (const program of ['control-plane', 'sidecar', 'connect', 'webhook', 'inject', 'up']) {
       const help = await outrigger(program, '--help');
       expect(help).to.include({ code: 0, stderr: '' });
       expect(help.stdout).to.contain(`Usage: outrigger ${program}`);
