@@ -267,7 +267,7 @@ export class MeshService {
   }
 
   /** Why a workload gets no stream, or not this virtual server. */
-  #stranger(peer: Pick<SidecarPeer, 'workload'> & Partial<SidecarPeer>): WorkloadRefusal | undefined {
+  #stranger(peer: Partial<SidecarPeer>): WorkloadRefusal | undefined {
     const rules = this.#options.workloads?.();
     return rules && workloadRefusal(rules, peer);
   }
