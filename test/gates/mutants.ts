@@ -339,7 +339,8 @@ export const MUTANTS: readonly Mutant[] = [
     behaviour: 'who logs out while a login is refreshed stays logged out',
     file: `${CREDENTIALS}/logins.ts`,
     find: '    if (await this.#save(renewed)) return renewed.credential;\n',
-    replace: '    await this.#save(renewed);\n    if (renewed.unsaved === undefined) return renewed.credential;\n',
+    replace:
+      '    await this.#save(renewed);\n    if (renewed.unsaved === undefined) return renewed.credential;\n',
     tests: ['test/unit/credential-logins.test.ts'],
     only: 'whoever logs out',
   },
