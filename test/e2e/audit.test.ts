@@ -38,6 +38,8 @@ describe('the audit log of a mesh', function () {
       const { client, owner } = await mesh.open();
       const mallory = client.alias({ token: mesh.token({ sub: 'mallory' }) });
       expect((await mallory.call('echo', {})).status).to.equal(404);
+      // What is not written yet goes with a replica that is killed.
+      await until('that is written', async () => (await told()).includes('session.use denied mallory'));
       await mesh.lose(owner);
       expect((await client.call('echo', { secret: 'argument' })).status).to.equal(200);
       expect((await client.end()).status).to.be.within(200, 299);
