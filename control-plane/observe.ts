@@ -5,7 +5,7 @@ import type { IdentityBinding } from './identity/caller.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
 import type { Metrics } from './ops/metrics.ts';
 import type { Refusal } from './session/admission.ts';
-import type { Audit } from './session/audit.ts';
+import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { SessionObserver } from './session/session-observer.ts';
 
 export interface Watching {
@@ -61,6 +61,7 @@ const LOGINS = {
 /** What sessions tell, as metrics, log lines and audit events for the people who run the mesh. */
 export function observeSessions({ metrics, log, audit }: Watching): SessionObserver {
   return {
+    audited: audit !== NO_AUDIT,
     decided: (event) => audit.record(event),
     created(session) {
       log.info('session created', { session });

@@ -47,6 +47,9 @@ export interface Turn {
   readonly exchange: Pick<Exchange, 'answeredList'>;
 }
 
+/** The item that a request names, as an audit knows it. */
+type Named = Pick<AuditEvent, 'kind' | 'visible'> & { readonly backend: string; readonly item: string };
+
 export interface RequestOptions {
   readonly calls: CallEnvironment;
   readonly catalogues: Catalogues;
@@ -165,7 +168,8 @@ export class ClientRequests {
     if (call.method === 'resources/subscribe') requireRoom(session, visible);
     const { backend } = route;
     const item = { backend, kind, item: route.original, visible };
-    const release = await this.#admit(turn, item);
+    const admitted = this.#admit(turn, item);
+    const release = admitted && (await admitted);
     try {
       const target = { backend, splices, wanted: { ...wanted, original: route.original } };
       if (createsTask(turn)) return await this.#create(turn, call, target);
@@ -177,24 +181,35 @@ export class ClientRequests {
     }
   }
 
-  /** Within the limits of calls, and noted before it takes effect. Resolves to what ends it. */
-  async #admit(
-    { session, caller, message, trace }: Turn,
-    item: Pick<AuditEvent, 'kind' | 'visible'> & { readonly backend: string; readonly item: string },
-  ): Promise<(() => void) | undefined> {
-    const { limits, calls } = this.#options;
-    const about = { caller, session: session.adminName, method: message.scanned.method, ...item, message };
-    const event = { ...about, action: 'call', traceparent: trace?.['traceparent'] } as const;
+  /** Within the limits of calls, and noted before it takes effect. Resolves to what ends it; undefined where nothing has to be waited for. */
+  #admit(turn: Turn, item: Named): Promise<() => void> | undefined {
     const tool = item.kind === 'tool' ? item.item : undefined;
+    const admitted = this.#options.limits.admit({ caller: turn.caller, backend: item.backend, tool });
+    if (admitted !== undefined) return this.#admitted(turn, item, admitted);
+    this.#note(turn, item, { outcome: 'allowed' });
+    return undefined;
+  }
+
+  async #admitted(turn: Turn, item: Named, admitted: Promise<() => void>): Promise<() => void> {
     try {
-      const admitted = limits.admit({ caller, backend: item.backend, tool });
-      const release = admitted === undefined ? undefined : await admitted;
-      calls.observer.decided({ ...event, outcome: 'allowed' });
+      const release = await admitted;
+      this.#note(turn, item, { outcome: 'allowed' });
       return release;
     } catch (thrown) {
-      calls.observer.decided({ ...event, outcome: 'denied', reason: MeshError.from(thrown).reason });
+      this.#note(turn, item, { outcome: 'denied', reason: MeshError.from(thrown).reason });
       throw thrown;
     }
+  }
+
+  #note(
+    { session, caller, message, trace }: Turn,
+    item: Named,
+    decision: Pick<AuditEvent, 'outcome' | 'reason'>,
+  ): void {
+    const { observer } = this.#options.calls;
+    if (!observer.audited) return;
+    const about = { caller, session: session.adminName, method: message.scanned.method, ...item, message };
+    observer.decided({ action: 'call', ...about, traceparent: trace?.['traceparent'], ...decision });
   }
 
   /** A call that is to run as a task: its answer names the task. */

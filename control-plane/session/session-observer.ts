@@ -13,6 +13,8 @@ export interface SessionObserver {
   dropped(what: 'response' | 'message' | 'reply'): void;
   /** A request named a protocol version that is supported, and not the one negotiated. */
   otherVersion(): void;
+  /** Whether anybody keeps decisions: what a call would cost for nobody is not put together. */
+  readonly audited: boolean;
   /** Something was allowed to a caller, or denied. */
   decided(event: AuditEvent): void;
   backendCall(backend: string, outcome: string, durationMs: number): void;
