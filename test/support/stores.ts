@@ -43,6 +43,8 @@ export async function startStores(kind: StoreKind): Promise<StoreFixture> {
     async open() {
       const store = await openStore(settings, { log: silentLogger, onAlarm: (alarm) => alarms.push(alarm) });
       open.push(store);
+      // What it asks of its server at first may take longer on a busy machine.
+      await eventually(() => store.ready, 'the store is ready', 15_000);
       return store;
     },
     pass: (ms) => sleep(ms),
