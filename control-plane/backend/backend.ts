@@ -5,6 +5,8 @@ import type { Credential } from '../credentials/strategy.ts';
 export interface BackendHint {
   /** The backend's own session id, exactly as given; undefined for a backend that has none. */
   readonly sessionId: string | undefined;
+  /** Names where the backend was that gave it: another server under the same name is never shown it. Absent in older records. */
+  readonly place?: string | undefined;
   readonly protocolVersion: string;
   /** The backend's InitializeResult cut to what routing needs: it need not be asked for again, and fifty fit into one record. */
   readonly initializeResult: string;

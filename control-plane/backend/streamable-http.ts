@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import {
@@ -49,11 +50,13 @@ export class StreamableHttpBackend implements Backend {
   readonly #deadlines = new Deadlines();
   readonly #health: HealthRecord;
   readonly #link: HttpLink;
+  readonly #place: string;
   #last: Initialized | undefined;
 
   constructor(options: StreamableHttpOptions) {
     const url = new URL(options.url);
     this.name = options.name;
+    this.#place = createHash('sha256').update(url.href).digest('base64url').slice(0, 16);
     this.#health = options.health;
     this.#connections = new Connections(url.origin, options.connections);
     this.#link = new HttpLink({
@@ -80,7 +83,8 @@ export class StreamableHttpBackend implements Backend {
     if (refusal !== undefined) throw refusal;
     const { message, sessionId } = await this.#initialize(call, handshakeTells(options));
     const { initializeResult, facts } = this.#shared(readInitialized(message));
-    const hint = { sessionId, protocolVersion: facts.protocolVersion, initializeResult };
+    const { protocolVersion } = facts;
+    const hint = { sessionId, place: this.#place, protocolVersion, initializeResult };
     const session = new HttpSession({ link: this.#link, hint, facts, events, resumed: false });
     // Not waited for: servers take requests that overtake it, and a session that is gone will say so itself.
     void session.notify(INITIALIZED, credential).catch(() => {});
@@ -88,6 +92,7 @@ export class StreamableHttpBackend implements Backend {
   }
 
   resume(hint: BackendHint, events: BackendEvents): BackendSession | undefined {
+    if (hint.place !== undefined && hint.place !== this.#place) return undefined;
     try {
       const facts = { ...readFacts(hint.initializeResult), protocolVersion: hint.protocolVersion };
       return new HttpSession({ link: this.#link, hint, facts, events, resumed: true });

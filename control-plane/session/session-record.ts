@@ -141,6 +141,7 @@ function isHint(value: unknown): value is BackendHint {
   return (
     isObject(value) &&
     isOptionalString(value['sessionId']) &&
+    isOptionalString(value['place']) &&
     typeof value['protocolVersion'] === 'string' &&
     typeof value['initializeResult'] === 'string'
   );

@@ -346,6 +346,29 @@ describe('a Streamable HTTP backend that misbehaves', () => {
     expect(await faultOf(open(connector.backend))).to.include({ kind: 'protocol' });
   });
 
+  it(
+    verifies(
+      'BACK-5',
+      'RST-2',
+    )('is another server by now, under the same name: it is never shown what the first one gave'),
+    async () => {
+      await using server = await RecordingBackend.start();
+      await using other = await RecordingBackend.start();
+      await using connector = connectTo(server.url);
+      await using elsewhere = connectTo(other.url);
+      const { hint } = await open(connector.backend);
+      if (hint === undefined) throw new Error('this backend has sessions');
+      expect(elsewhere.backend.resume(hint, hear())).to.equal(undefined);
+      expect(connector.backend.resume(hint, hear())).to.have.nested.property(
+        'hint.sessionId',
+        hint.sessionId,
+      );
+      const { place: _, ...older } = hint;
+      expect(connector.backend.resume(older, hear())).to.not.equal(undefined);
+      expect(other.view.requests({})).to.deep.equal([]);
+    },
+  );
+
   it('accepts a connection and says nothing: neither a call nor the end of the session waits for ever', async () => {
     const mute = createServer((socket) => socket.resume().on('error', () => {}));
     await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
