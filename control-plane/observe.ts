@@ -104,11 +104,12 @@ function bindingOf(bindingKey: string): IdentityBinding {
 
 /** What callers were not admitted to: counted, and for whoever looks closer logged. */
 export function observeRefusals({ metrics, log, audit }: Watching): (refusal: Refusal) => void {
-  return ({ caller, action, item: { backend, kind, name, visible }, why }) => {
+  return ({ caller, use: { action, message, asked }, item: { backend, kind, name, visible }, why }) => {
     metrics.admissionRefusals.inc({ backend, reason: why });
-    const about = { backend, kind, item: name, visible, method: action, reason: why };
-    audit.record({ action: 'call', outcome: 'denied', caller, ...about });
     log.debug('a caller was not admitted', { backend, method: action, kind, reason: why });
+    const where = { session: asked?.session.adminName, traceparent: asked?.trace?.['traceparent'], message };
+    const what = { backend, kind, item: name, visible, method: message.scanned.method, reason: why };
+    audit.record({ action: 'call', outcome: 'denied', caller, ...where, ...what });
   };
 }
 

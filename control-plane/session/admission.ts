@@ -28,7 +28,7 @@ export interface AdmissionRules {
 /** Why somebody was not admitted. */
 export interface Refusal {
   readonly caller: Caller;
-  readonly action: Action;
+  readonly use: Use;
   readonly item: PolicyResource;
   /** `quarantined`: its definition is none that was approved. */
   readonly why: 'denied' | 'insufficient_scope' | 'quarantined';
@@ -49,6 +49,14 @@ export interface AdmissionOptions {
 export interface Use {
   readonly action: Action;
   readonly message: Message;
+  /** Where it was asked, for the audit; absent where nobody did. */
+  readonly asked?: Asked | undefined;
+}
+
+export interface Asked {
+  readonly session: { readonly adminName: string };
+  /** W3C Trace Context, of the request. */
+  readonly trace: Readonly<Record<string, string>> | undefined;
 }
 
 const USES: Readonly<Record<string, Action>> = {
@@ -75,8 +83,8 @@ export const PURPOSE: Readonly<Record<RouteKind, Action>> = {
 };
 
 /** What the request does with what it names. */
-export function useOf(message: Message): Use {
-  return { action: USES[message.scanned.method ?? ''] ?? 'call', message };
+export function useOf(message: Message, asked?: Asked): Use {
+  return { action: USES[message.scanned.method ?? ''] ?? 'call', message, asked };
 }
 
 /**
@@ -175,20 +183,19 @@ export class Admission {
    * Throws MeshError `insufficient_scope`, or `unauthenticated` for a caller without
    * a token, with all scopes that the operation needs.
    */
-  admits(caller: Caller, { action, message }: Use, item: PolicyResource): boolean {
+  admits(caller: Caller, use: Use, item: PolicyResource): boolean {
     if (this.#heldBack(item)) return false;
     const principal = principalOf(caller);
-    if (!this.#notHidden(principal, item) || !this.#permits(principal, { action, message }, item))
-      return false;
+    if (!this.#notHidden(principal, item) || !this.#permits(principal, use, item)) return false;
     const needed = this.#needed(principal, item);
     if (this.#covers(principal, needed)) return true;
-    this.#options.onRefused({ caller, action, item, why: 'insufficient_scope' });
+    this.#options.onRefused({ caller, use, item, why: 'insufficient_scope' });
     throw missingScope(caller, needed);
   }
 
   /** Something that was asked for is not admitted, and is answered as if it did not exist. */
-  denied(caller: Caller, { action }: Use, item: PolicyResource): void {
-    this.#options.onRefused({ caller, action, item, why: this.#heldBack(item) ? 'quarantined' : 'denied' });
+  denied(caller: Caller, use: Use, item: PolicyResource): void {
+    this.#options.onRefused({ caller, use, item, why: this.#heldBack(item) ? 'quarantined' : 'denied' });
   }
 
   /**

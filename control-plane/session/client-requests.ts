@@ -160,7 +160,7 @@ export class ClientRequests {
         `${call.method} needs a ${kind === 'resource' ? 'uri' : 'name'}.`,
       );
     const visible = decodeString(message.bytes, span);
-    const use = useOf(message);
+    const use = useOf(message, turn);
     const wanted = { kind, visible, use };
     const route = await this.#options.catalogues.route(session, caller, wanted);
     if (route === undefined) throw unknown(wanted);
@@ -264,7 +264,7 @@ export class ClientRequests {
     const route = await this.#options.catalogues.route(session, caller, {
       kind: target.kind,
       visible: target.visible,
-      use: useOf(message),
+      use: useOf(message, turn),
     });
     if (route === undefined) throw new MeshError('invalid_params', `Unknown ${target.kind}.`);
     if (session.links.get(route.backend)?.session?.facts.capabilities['completions'] === undefined) {
@@ -321,8 +321,13 @@ export class ClientRequests {
     ) {
       throw new MeshError('method_not_found', 'Method not found');
     }
-    const answer = await this.#call(turn, call, { backend: only, splices: [] });
-    return this.#relay(turn, call, { backend: only, answer });
+    const release = await this.#admit(turn, { backend: only, kind: 'method', item: call.method });
+    try {
+      const answer = await this.#call(turn, call, { backend: only, splices: [] });
+      return this.#relay(turn, call, { backend: only, answer });
+    } finally {
+      release?.();
+    }
   }
 
   /**

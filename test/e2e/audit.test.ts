@@ -83,7 +83,9 @@ describe('the audit log of a mesh', function () {
       const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
       const params = { name: 'echo', arguments: { n: 1 } };
       await client.send({ jsonrpc: '2.0', id: 9, method: 'tools/call', params }, { traceparent }).reply();
-      expect((await client.call('effect', {})).status).to.equal(403);
+      const refused = { name: 'effect', arguments: { n: 2 } };
+      const message = { jsonrpc: '2.0', id: 10, method: 'tools/call', params: refused };
+      expect((await client.send(message, { traceparent }).reply()).status).to.equal(403);
       await client.call('nothing', {});
       await until('both calls are written', async () => (await told()).length >= 3);
       const [, allowed, denied, ...more] = await events();
@@ -102,8 +104,20 @@ describe('the audit log of a mesh', function () {
       expect(denied).to.deep.include({
         action: 'call',
         outcome: 'denied',
+        method: 'tools/call',
         item: 'effect',
         reason: 'insufficient_scope',
+        session: allowed?.['session'],
+        traceId: '0af7651916cd43dd8448eb211c80319c',
+        arguments: { n: 2 },
+      });
+      // A method that the mesh does not know reaches the only backend as well.
+      await client.request('vendor/method');
+      await until('it is written', async () => (await told()).length === 4);
+      expect((await events()).at(-1)).to.deep.include({
+        method: 'vendor/method',
+        outcome: 'allowed',
+        backend: 'rec',
       });
     },
   );
