@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EXIT_USAGE, ExitError, type Program } from '../../../shared/lifecycle.ts';
 import type { AdminConnection, AdminMessage } from '../../rpc/admin-client.ts';
+import { type TargetOptions, targetOf } from './target.ts';
 import { isRow, joined, type Row, toPlain } from './values.ts';
 import type { View } from './views.ts';
 
@@ -15,17 +15,11 @@ export interface Terminal {
   complain(text: string): void;
 }
 
-export interface AdminOptions {
-  readonly address?: string;
-  readonly tokenFile?: string;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
+export interface AdminOptions extends TargetOptions {
   readonly output: 'table' | 'json' | 'yaml';
   readonly watch?: boolean;
 }
 
-const ADDRESS = '127.0.0.1:4290';
 const AGAIN_MS = 2_000;
 /** As `sysexits` has them; what else fails is 1. */
 const EXIT_CODES: Readonly<Record<string, number>> = {
@@ -122,43 +116,16 @@ async function connected(
 ): Promise<void> {
   // What only these commands need is loaded with the first of them.
   const { AdminConnection, AdminCallError } = await import('../../rpc/admin-client.ts');
-  const { env } = terminal;
-  const address = options.address ?? env['OUTRIGGER_ADMIN_ADDRESS'] ?? ADDRESS;
+  const target = targetOf(options, terminal.env);
   let admin: AdminConnection | undefined;
   try {
-    admin = new AdminConnection({ address, token: tokenOf(options, env), tls: tlsOf(options) });
+    admin = new AdminConnection(target);
     await use(admin);
   } catch (thrown) {
     if (!(thrown instanceof AdminCallError)) throw thrown;
-    throw new ExitError(sentence(thrown, address), EXIT_CODES[thrown.status] ?? 1);
+    throw new ExitError(sentence(thrown, target.address), EXIT_CODES[thrown.status] ?? 1);
   } finally {
     admin?.close();
-  }
-}
-
-/** From the file that the command line or the environment names, else the environment itself. */
-function tokenOf({ tokenFile }: AdminOptions, env: Terminal['env']): string | undefined {
-  const file = tokenFile ?? env['OUTRIGGER_ADMIN_TOKEN_FILE'];
-  const token = file === undefined ? env['OUTRIGGER_ADMIN_TOKEN'] : read(file).trim();
-  if (token === undefined || token === '') return undefined;
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new ExitError('the token is not one word of ASCII', EXIT_USAGE);
-  return token;
-}
-
-function tlsOf({ ca, cert, key }: AdminOptions) {
-  if ((cert === undefined) !== (key === undefined) || (cert !== undefined && ca === undefined))
-    throw new ExitError('--cert and --key go together, with --ca', EXIT_USAGE);
-  if (ca === undefined) return undefined;
-  const client = cert === undefined || key === undefined ? {} : { cert: read(cert), key: read(key) };
-  return { ca: read(ca), ...client };
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    throw new ExitError(`${file}: cannot be read (${code})`, EXIT_USAGE);
   }
 }
 
