@@ -8,6 +8,7 @@ import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
 import type { Keys } from './keys.ts';
 import type { LiveSettings } from './live-settings.ts';
+import type { CallCounts } from './ops/call-counts.ts';
 import { type ConfigControl, configAnswers } from './rpc/admin-config-answers.ts';
 import { fleetAnswers } from './rpc/admin-fleet-answers.ts';
 import { AdminGate } from './rpc/admin-gate.ts';
@@ -38,6 +39,8 @@ export interface AdminParts {
   /** Of the gRPC port, once it is known. */
   readonly address: () => string;
   readonly config: () => ConfigControl;
+  /** Of this replica's calls and restores. */
+  readonly callCounts: () => Promise<CallCounts>;
 }
 
 export interface AdminApi {
@@ -50,7 +53,7 @@ export interface AdminApi {
 
 /** Puts the admin API together and adds it to the gRPC server. Where configuration has none, it says so to whoever asks. */
 export function administer(parts: AdminParts): AdminApi {
-  const { live, log, store, keys, registry, admission, sessions, mesh, address, config } = parts;
+  const { live, log, store, keys, registry, admission, sessions, mesh, address, config, callCounts } = parts;
   const { replica, limits } = live.current;
   const crypto = new RecordCrypto(keys.server);
   const settings = () => live.current;
@@ -62,6 +65,7 @@ export function administer(parts: AdminParts): AdminApi {
     manager: sessions.manager,
     mesh,
     configDigest: () => config().digest,
+    callCounts,
   });
   const directory = new ReplicaDirectory({
     store,

@@ -32,6 +32,7 @@ import {
   type Watching,
 } from './observe.ts';
 import { AuditLog } from './ops/audit-log.ts';
+import { readCallCounts } from './ops/call-counts.ts';
 import { ConfigReload } from './ops/config-reload.ts';
 import { DefinitionWatch } from './ops/definition-watch.ts';
 import { Health } from './ops/health.ts';
@@ -168,6 +169,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     verifier,
     address: () => `${hostPart(settings.listen.grpc.host)}:${port}`,
     config: () => reload ?? notYet(),
+    callCounts: () => readCallCounts(metrics),
   });
   program.defer('admin API', () => admin.stop());
   health.require('admin', () => (mesh.away ? 'an admin has drained this replica' : undefined));

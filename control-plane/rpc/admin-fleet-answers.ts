@@ -98,7 +98,7 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
       getStats: async (request: Scoped, admin) => {
         const question = { method: 'GetStats', request: {}, admin };
         const asked = await others<StatsMessage>(options, request, question);
-        const replicas = [local.stats(), ...asked.answers.flatMap((each) => each.replicas)];
+        const replicas = [await local.stats(), ...asked.answers.flatMap((each) => each.replicas)];
         return { replicas, unreachable: asked.unreachable };
       },
     },

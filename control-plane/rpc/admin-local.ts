@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { BackendRegistry } from '../backend/registry.ts';
+import type { CallCounts } from '../ops/call-counts.ts';
 import type { SessionManager } from '../session/session-manager.ts';
 import type { BackendSettings, Settings } from '../settings.ts';
 import {
@@ -21,6 +22,7 @@ export interface AdminLocalOptions {
   readonly manager: SessionManager;
   readonly mesh: MeshServer;
   readonly configDigest: () => string;
+  readonly callCounts: () => Promise<CallCounts>;
 }
 
 const NANOS_PER_MS = 1_000_000;
@@ -102,13 +104,14 @@ export class AdminLocal {
     );
   }
 
-  stats() {
-    const { manager } = this.#options;
+  async stats() {
+    const { manager, callCounts } = this.#options;
     const { sessions, exchanges } = this.self();
     const { rss, heapUsed } = process.memoryUsage();
     const { user, system } = process.cpuUsage();
     const delayMs = this.#loop.percentile(99) / NANOS_PER_MS;
     this.#loop.reset();
+    const { backends, restores, failedRestores } = await callCounts();
     return {
       replica: this.replica,
       uptime: protoDuration(Date.now() - this.#startedAt),
@@ -120,6 +123,15 @@ export class AdminLocal {
       heapBytes: heapUsed,
       cpuTime: protoDuration((user + system) / 1_000),
       loopDelay: protoDuration(delayMs),
+      backendCalls: backends.map(({ latency, ...calls }) => ({
+        ...calls,
+        latency: latency.map(({ withinMs, calls: count }) => ({
+          within: protoDuration(withinMs),
+          calls: count,
+        })),
+      })),
+      restores,
+      failedRestores,
     };
   }
 
