@@ -9,12 +9,23 @@ import { type Environment, expandVariables, type Path, type Problem } from './va
  * value is ever part of the message, because any of them may be a secret.
  */
 
+/** One thing that is wrong. */
+export interface ConfigFault {
+  /** Empty where it is in no place of the file. */
+  readonly path: Path;
+  /** For people, with its place in the file. */
+  readonly line: string;
+}
+
 /** What is wrong with a configuration, one line a problem. Ends the program with code 64. */
 export class ConfigError extends ExitError {
   override readonly name = 'ConfigError';
+  readonly faults: readonly ConfigFault[];
 
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'), EXIT_USAGE);
+  constructor(problems: readonly (string | ConfigFault)[]) {
+    const faults = problems.map((each) => (typeof each === 'string' ? { path: [], line: each } : each));
+    super(faults.map(({ line }) => line).join('\n'), EXIT_USAGE);
+    this.faults = faults;
   }
 }
 
@@ -57,8 +68,8 @@ function showPath(path: Path): string {
 
 interface Source {
   readonly document: unknown;
-  /** One line a problem, in the order of the file. */
-  tell(problems: readonly Problem[]): string[];
+  /** In the order of the file. */
+  tell(problems: readonly Problem[]): ConfigFault[];
 }
 
 function readSource(text: string, file: string): Source {
@@ -78,7 +89,8 @@ function readSource(text: string, file: string): Source {
       placed.sort((one, other) => (one.offset ?? 0) - (other.offset ?? 0));
       return placed.map(({ path, message, offset }) => {
         const where = offset === undefined ? file : at(offset);
-        return path.length === 0 ? `${where}: ${message}` : `${where}: ${showPath(path)}: ${message}`;
+        const shown = path.length === 0 ? '' : ` ${showPath(path)}:`;
+        return { path, line: `${where}:${shown} ${message}` };
       });
     },
   };

@@ -55,7 +55,7 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   // The webhook is a program of its own, with the health and metrics of all.
   injector: [/^ops\/(server|health)\.ts$/],
   // A program of its own, which asks the backends as a replica does.
-  pins: [/^config\.ts$/, /^backend\//, /^credentials\/create/, /^identity\/verifier/, /^virtual-server\//],
+  pins: [/^config\.ts$/, /^probe-backends\.ts$/, /^virtual-server\//],
   // The command that explains a decision makes it as a replica does.
   cli: [/^rpc\/admin-client\.ts$/, /^config(\.ts$|\/)/, /^injector\//, /^policy-check\.ts$/],
 };
