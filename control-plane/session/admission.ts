@@ -29,9 +29,18 @@ export interface AdmissionRules {
 export interface Refusal {
   readonly caller: Caller;
   readonly use: Use;
-  readonly item: PolicyResource;
+  readonly item: PolicyResource | Reached;
   /** `quarantined`: its definition is none that was approved. */
   readonly why: 'denied' | 'insufficient_scope' | 'quarantined';
+}
+
+/** Something at a backend that is no item of its lists: a task there, or a method that the mesh does not know. */
+export interface Reached {
+  readonly backend: string;
+  readonly kind: 'task' | 'method';
+  /** Absent for a task: to some backends its id is what opens it. */
+  readonly name?: string;
+  readonly visible?: undefined;
 }
 
 /** Why an item is not shown, or (`scope_missing`) is shown and cannot be used. */
@@ -202,10 +211,13 @@ export class Admission {
    * Whether a method that the mesh does not know may go to a backend: policies have
    * no word for it, so not where there are any. Throws as `admits` does.
    */
-  admitsUnknown(caller: Caller, backend: string): boolean {
-    if (this.#rules.policies !== undefined) return false;
-    this.requireReach(caller, backend);
-    return true;
+  admitsUnknown(caller: Caller, use: Use, wanted: Reached): boolean {
+    if (this.#rules.policies === undefined) {
+      this.requireReach(caller, use, wanted);
+      return true;
+    }
+    this.#options.onRefused({ caller, use, item: wanted, why: 'denied' });
+    return false;
   }
 
   /** Whether the caller has the scopes that everything of a backend needs. */
@@ -214,8 +226,10 @@ export class Admission {
   }
 
   /** Throws as `admits` does for a caller that lacks one of them. */
-  requireReach(caller: Caller, backend: string): void {
-    if (!this.reaches(caller, backend)) throw missingScope(caller, this.#neededOfAll(caller, backend));
+  requireReach(caller: Caller, use: Use, wanted: Reached): void {
+    if (this.reaches(caller, wanted.backend)) return;
+    this.#options.onRefused({ caller, use, item: wanted, why: 'insufficient_scope' });
+    throw missingScope(caller, this.#neededOfAll(caller, wanted.backend));
   }
 
   /** Whether its definition is one that nobody may see or use. */

@@ -48,7 +48,7 @@ export interface Turn {
 }
 
 /** The item that a request names, as an audit knows it. */
-type Named = Pick<AuditEvent, 'kind' | 'visible'> & { readonly backend: string; readonly item: string };
+export type Named = Pick<AuditEvent, 'kind' | 'item' | 'visible'> & { readonly backend: string };
 
 export interface RequestOptions {
   readonly calls: CallEnvironment;
@@ -95,6 +95,7 @@ export class ClientRequests {
     this.#tasks = new TaskRequests({
       calls: options.calls,
       admission: options.admission,
+      admit: (turn, item) => this.#admit(turn, item),
       call: (turn, call, target) => this.#call(turn, call, target),
       relay: (turn, call, answered) => this.#relay(turn, call, answered),
     });
@@ -317,7 +318,11 @@ export class ClientRequests {
     if (
       session.body.desired.length !== 1 ||
       only === undefined ||
-      !admission.admitsUnknown(turn.caller, only)
+      !admission.admitsUnknown(turn.caller, useOf(turn.message, turn), {
+        backend: only,
+        kind: 'method',
+        name: call.method,
+      })
     ) {
       throw new MeshError('method_not_found', 'Method not found');
     }

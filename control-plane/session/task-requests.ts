@@ -14,12 +14,12 @@ import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import type { Route } from '../virtual-server/catalogue.ts';
 import { readTaskPage, type TaskPage, type TaskPlace } from '../virtual-server/task-results.ts';
-import type { Admission } from './admission.ts';
+import { type Admission, useOf } from './admission.ts';
 import { type CallEnvironment, callBackend, connect, toMeshError } from './backend-call.ts';
 import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, type Outage } from './backend-outages.ts';
 import type { Wanted } from './catalogues.ts';
-import type { Turn } from './client-requests.ts';
+import type { Named, Turn } from './client-requests.ts';
 import { isOwnTask } from './known-tasks.ts';
 import { namesForClient, type TaskNaming } from './related-tasks.ts';
 import type { RunningCall } from './running-call.ts';
@@ -47,6 +47,8 @@ export interface Answered {
 export interface TaskRequestOptions {
   readonly admission: Pick<Admission, 'reaches' | 'requireReach'>;
   readonly calls: CallEnvironment;
+  /** Within the limits of calls, and noted, as every call is. */
+  readonly admit: (turn: Turn, item: Named) => Promise<() => void> | undefined;
   readonly call: (turn: Turn, call: RunningCall, target: Target) => Promise<Message>;
   readonly relay: (turn: Turn, call: RunningCall, answered: Answered) => Promise<readonly Uint8Array[]>;
 }
@@ -103,7 +105,9 @@ export class TaskRequests {
     if (task === undefined) throw new MeshError('invalid_params', 'Unknown task.');
     const { backend, value } = task;
     // What a call was admitted to begin, its session may follow.
-    this.#options.admission.requireReach(turn.caller, backend);
+    const followed = { backend, kind: 'task' } as const;
+    this.#options.admission.requireReach(turn.caller, useOf(message, turn), followed);
+    const release = await this.#options.admit(turn, followed);
     try {
       const answer = await this.#options.call(turn, call, {
         backend,
@@ -119,6 +123,8 @@ export class TaskRequests {
       // A task that is gone is an invalid one (MCP 2025-11-25, Tasks: Protocol Errors).
       const data = { reason: thrown.reason, retryable: false, backend };
       return errorResponse(call.id, { code: INVALID_PARAMS, message: thrown.message, data });
+    } finally {
+      release?.();
     }
   }
 
@@ -172,13 +178,23 @@ export class TaskRequests {
     }
   }
 
-  async #page(
-    { session, caller }: Turn,
+  async #page(turn: Turn, link: BackendLink, wanted: WantedPage): Promise<Reading> {
+    const { facts } = await connect(turn.session, link, turn.caller);
+    if (facts.capabilities['tasks']?.list === undefined) return { kind: 'none' };
+    const release = await this.#options.admit(turn, { backend: link.name, kind: 'task' });
+    try {
+      return await this.#askForPage(turn, link, wanted);
+    } finally {
+      release?.();
+    }
+  }
+
+  async #askForPage(
+    { session, caller, trace }: Turn,
     link: BackendLink,
-    { rest, signal }: { rest: OpenedName | undefined; signal: AbortSignal },
+    { rest, signal }: WantedPage,
   ): Promise<Reading> {
-    let at = await connect(session, link, caller);
-    if (at.facts.capabilities['tasks']?.list === undefined) return { kind: 'none' };
+    let at: BackendSession | undefined;
     const cursor = rest === undefined || rest.value.equals(NULL) ? undefined : rest.value;
     const params = cursor === undefined ? {} : { params: [CURSOR, cursor, CLOSE] };
     const { bytes, scanned } = await callBackend(this.#options.calls, {
@@ -187,6 +203,7 @@ export class TaskRequests {
       caller,
       method: 'tasks/list',
       signal,
+      trace,
       build: (id) => request({ id: Buffer.from(String(id)), method: 'tasks/list', ...params }),
       onSend(sent) {
         at = sent.backend;
@@ -194,10 +211,16 @@ export class TaskRequests {
       },
       onMessage: () => {},
     });
-    if (scanned.result === undefined)
+    if (scanned.result === undefined || at === undefined)
       return cursor === undefined ? { kind: 'none' } : Promise.reject(badCursor());
     return { kind: 'page', link, at, page: readTaskPage(slice(bytes, scanned.result)) };
   }
+}
+
+/** Where a page begins, and how long anybody waits for it. */
+interface WantedPage {
+  readonly rest: OpenedName | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** What came of asking one backend for its tasks. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
+import { defaultScript } from '../support/recording-backend/script.ts';
 import { McpClient, type Setting, startSetting, until } from '../support/story.ts';
 
 /** What the audit log says of a day: two callers, two replicas, one of them killed. */
@@ -119,6 +120,67 @@ describe('the audit log of a mesh', function () {
         outcome: 'allowed',
         backend: 'rec',
       });
+    },
+  );
+
+  it(
+    verifies(
+      'OBS-1',
+      'AGG-15',
+    )('says who followed a task, who listed tasks and who lacked a scope for either; limits count them'),
+    async () => {
+      const { capabilities } = defaultScript();
+      const tasks = { list: {}, cancel: {}, requests: { tools: { call: {} } } };
+      await using mesh = await startSetting({
+        store: 'embedded',
+        replicas: 1,
+        script: { capabilities: { ...capabilities, tasks } },
+        entry: { requiredScopes: ['rec:use'] },
+        config: {
+          audit: { file },
+          callLimits: { rules: [{ name: 'calls', per: ['principal'], calls: 5, window: '1h' }] },
+        },
+      });
+      const client = await McpClient.open({ url: mesh.mesh.url, token: mesh.token({ scope: 'rec:use' }) });
+      const made = await client.request('tools/call', { name: 'echo', arguments: {}, task: { ttl: 60_000 } });
+      const { result } = made.answer ?? {};
+      const { taskId } = (result as { task: { taskId: string } }).task;
+      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+      const follow = { jsonrpc: '2.0', id: 9, method: 'tasks/get', params: { taskId } };
+      expect((await client.send(follow, { traceparent }).reply()).status).to.equal(200);
+      await client.request('tasks/list');
+      const lesser = client.alias({ token: mesh.token() });
+      expect((await lesser.request('tasks/cancel', { taskId })).status).to.equal(403);
+      expect((await lesser.request('vendor/method')).status).to.equal(403);
+      await client.request('tasks/cancel', { taskId });
+      await client.request('tasks/result', { taskId });
+      const counted = await client.request('tasks/get', { taskId });
+      expect(counted.status).to.equal(429);
+      // A list has what it may have, and says whom it did not ask.
+      const list = await client.request('tasks/list');
+      expect(list.answer?.result?.['_meta']).to.deep.nested.include({
+        'dev\\.outrigger/backends.rec.reason': 'rate_limited',
+      });
+      const calls = async () => (await events()).filter(({ action }) => `${action}` === 'call');
+      await until('all is written', async () => (await calls()).length === 9);
+      expect((await calls()).map((each) => [each['method'], each['outcome'], each['reason']])).to.deep.equal([
+        ['tools/call', 'allowed', undefined],
+        ['tasks/get', 'allowed', undefined],
+        ['tasks/list', 'allowed', undefined],
+        ['tasks/cancel', 'denied', 'insufficient_scope'],
+        ['vendor/method', 'denied', 'insufficient_scope'],
+        ['tasks/cancel', 'allowed', undefined],
+        ['tasks/result', 'allowed', undefined],
+        ['tasks/get', 'denied', 'rate_limited'],
+        ['tasks/list', 'denied', 'rate_limited'],
+      ]);
+      const [, followed] = await calls();
+      expect(followed).to.deep.include({
+        backend: 'rec',
+        kind: 'task',
+        traceId: '0af7651916cd43dd8448eb211c80319c',
+      });
+      expect(await readFile(file, 'utf8')).to.not.contain(taskId);
     },
   );
 

@@ -146,10 +146,12 @@ describe('admission', () => {
 
   it('lets a method that it has no word for through only where no policy is', () => {
     const open = admission({ backendScopes: new Map() });
-    expect(open.admitsUnknown(caller('all'), 'files')).to.equal(true);
-    expect(refusalOf(() => admission().admitsUnknown(caller(''), 'files')).scope).to.equal('mcp files');
+    const asked = use('vendor/method');
+    const wanted = { backend: 'files', kind: 'method', name: 'vendor/method' } as const;
+    expect(open.admitsUnknown(caller('all'), asked, wanted)).to.equal(true);
+    expect(refusalOf(() => admission().admitsUnknown(caller(''), asked, wanted)).scope).to.equal('mcp files');
     const policies: Policies = { readsDefinitions: false, decide: () => 'allow', decideWith: () => 'allow' };
-    expect(admission({ policies }).admitsUnknown(caller('all'), 'files')).to.equal(false);
+    expect(admission({ policies }).admitsUnknown(caller('all'), asked, wanted)).to.equal(false);
   });
 
   it('decides once about each of two hundred tools, however often they are used', () => {
