@@ -25,6 +25,7 @@ export function resolveBackends(file: ConfigFile, context: ConfigContext): Backe
       credential: resolveCredential(path, entry, context),
       timeouts: resolveTimeouts(entry, file.limits),
       limits: entry.limits,
+      handshakes: entry.handshakes,
       replaySafe: new Set(
         Object.entries(entry.tools).flatMap(([tool, { replay }]) => (replay === 'safe' ? [tool] : [])),
       ),

@@ -83,6 +83,13 @@ const backendCommon = {
     }),
     {},
   ),
+  handshakes: v.optional(
+    section({
+      atOnce: v.optional(count({ min: 1 }), 32),
+      perSecond: v.optional(count({ min: 1 }), 200),
+    }),
+    {},
+  ),
   requiredScopes,
   pinning: v.optional(BackendPinning),
   filter: v.optional(Filters, {}),
@@ -198,6 +205,20 @@ const Issuer = section({
   introspection: v.optional(Introspection),
 });
 
+/** Tokens that are bound to a key of the client (RFC 9449). */
+const Dpop = section({
+  required: v.optional(flag(), false),
+  algorithms: v.optional(v.pipe(list(oneOf(SIGNATURES)), v.minLength(1, 'expected at least one algorithm')), [
+    'ES256',
+    'ES384',
+    'ES512',
+    'PS256',
+    'RS256',
+    'EdDSA',
+    'Ed25519',
+  ]),
+});
+
 const Identity = section({
   anonymous: v.optional(flag(), false),
   issuers: v.optional(list(Issuer), []),
@@ -205,6 +226,7 @@ const Identity = section({
   acceptLoopbackAudience: v.optional(flag(), false),
   verdictCache: v.optional(duration({ max: '60s' }), '60s'),
   tokenGrace: v.optional(duration({ max: '5m' }), '30s'),
+  dpop: v.optional(Dpop, {}),
 });
 
 const redisCommon = {
@@ -270,6 +292,7 @@ const Limits = section({
   initializePerMinute: v.optional(count({ min: 1 }), 600),
   initializeBurst: v.optional(count({ min: 1 }), 100),
   restoreDeadline: v.optional(duration({ min: '100ms' }), '15s'),
+  restoresAtOnce: v.optional(count({ min: 1 }), 64),
   backendInitialize: v.optional(duration({ min: '100ms' }), '10s'),
   initializeAnswer: v.optional(duration(), '2s'),
   requestTimeout: v.optional(duration({ min: '100ms' }), '60s'),

@@ -210,6 +210,7 @@ function resolveLimits({ limits }: ConfigFile, context: ConfigContext): LimitSet
     initializePerMinute: limits.initializePerMinute,
     initializeBurst: limits.initializeBurst,
     restoreDeadlineMs: limits.restoreDeadline,
+    restoresAtOnce: limits.restoresAtOnce,
     initializeAnswerMs: limits.initializeAnswer,
     messageBytes: limits.message,
     streamAfterMs: limits.streamAfter,

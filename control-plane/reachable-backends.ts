@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Backend } from './backend/backend.ts';
+import { systemClock } from '../shared/clock.ts';
+import { comeBackMs } from '../shared/come-back.ts';
+import { type Backend, BackendFault } from './backend/backend.ts';
 import type { BackendRegistry } from './backend/registry.ts';
 import type { CredentialSettings } from './credential-settings.ts';
 import type { CredentialStrategy } from './credentials/strategy.ts';
 import type { ReachableBackend } from './session/backend-link.ts';
+import { FairGate, type GateRules } from './session/fair-gate.ts';
 import type { BackendSettings } from './settings.ts';
 
 export interface ReachableOptions {
@@ -22,6 +25,7 @@ export class ReachableBackends {
   readonly all = new Map<string, ReachableBackend>();
   readonly #options: ReachableOptions;
   readonly #known = new Map<string, Reachable>();
+  readonly #gates = new Map<string, { readonly rules: GateRules; readonly gate: FairGate }>();
 
   constructor(backends: readonly BackendSettings[], options: ReachableOptions) {
     this.#options = options;
@@ -57,8 +61,11 @@ export class ReachableBackends {
       const known = before.get(name);
       const strategy = strategies.get(name) ?? known?.strategy ?? strategyFor(settings);
       const place = placeOf(settings);
+      const handshakes = this.#handshakes(settings);
       const reachable =
-        known?.backend === backend ? known : new Reachable(backend, { place, strategy, credential });
+        known?.backend === backend
+          ? known
+          : new Reachable(backend, { place, strategy, credential, handshakes });
       reachable.strategy = strategy;
       reachable.credential = credential;
       this.#known.set(name, reachable);
@@ -66,6 +73,20 @@ export class ReachableBackends {
     }
     for (const [name, former] of before)
       if (this.#known.get(name) !== former) former.retire(() => this.#end(former));
+  }
+
+  /** Of a name: whoever reaches it otherwise goes on waiting behind the same others. */
+  #handshakes(settings: BackendSettings): FairGate {
+    const { name, handshakes, timeouts } = settings;
+    const rules = { ...handshakes, queue: MOST_WAITING, waitMs: timeouts.initializeMs };
+    const known = this.#gates.get(name);
+    if (known !== undefined) {
+      Object.assign(known.rules, rules);
+      return known.gate;
+    }
+    const gate = new FairGate({ rules, clock: systemClock, refuse: tooMany });
+    this.#gates.set(name, { rules, gate });
+    return gate;
   }
 
   #end({ backend }: Reachable): void {
@@ -77,6 +98,7 @@ export class ReachableBackends {
 class Reachable implements ReachableBackend {
   readonly backend: Backend;
   readonly place: string | undefined;
+  readonly handshakes: FairGate;
   /** As configured now. */
   strategy: CredentialStrategy;
   credential: CredentialSettings;
@@ -89,12 +111,19 @@ class Reachable implements ReachableBackend {
       place,
       strategy,
       credential,
-    }: { place: string | undefined; strategy: CredentialStrategy; credential: CredentialSettings },
+      handshakes,
+    }: {
+      place: string | undefined;
+      strategy: CredentialStrategy;
+      credential: CredentialSettings;
+      handshakes: FairGate;
+    },
   ) {
     this.backend = backend;
     this.place = place;
     this.strategy = strategy;
     this.credential = credential;
+    this.handshakes = handshakes;
   }
 
   hold(): void {
@@ -111,6 +140,16 @@ class Reachable implements ReachableBackend {
     this.#unused = unused;
     if (this.#holders === 0) unused();
   }
+}
+
+/** Sessions that may wait for a handshake with one backend; each is one call, or one initialize, that is held. */
+const MOST_WAITING = 10_000;
+
+function tooMany(): BackendFault {
+  return new BackendFault('busy', 'Too many sessions are opened at the backend.', {
+    executed: 'no',
+    retryAfterMs: comeBackMs(),
+  });
 }
 
 /** What keeps its sessions over a change of how it is reached: the server at the other end of a URL. */

@@ -80,6 +80,15 @@ export interface IdentitySettings {
   readonly clockToleranceMs: number;
   /** How long an open stream outlives its token. */
   readonly tokenGraceMs: number;
+  readonly proofs: ProofSettings;
+}
+
+/** Tokens that are bound to a key of the client (DPoP, RFC 9449). */
+export interface ProofSettings {
+  /** Whether a caller's token must be bound. */
+  readonly required: boolean;
+  /** In which proofs may be signed; asymmetric ones. */
+  readonly algorithms: readonly string[];
 }
 
 export interface IssuerSettings {
@@ -175,6 +184,8 @@ interface BackendCommon {
   readonly credential: CredentialSettings;
   readonly timeouts: BackendTimeouts;
   readonly limits: BackendLimits;
+  /** With it, over all sessions of one replica. */
+  readonly handshakes: HandshakeLimits;
   /** The backend's own names of tools that may be called again when the outcome of a call is unknown. */
   readonly replaySafe: ReadonlySet<string>;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
@@ -222,6 +233,13 @@ export interface BackendLimits {
   readonly queue: number;
 }
 
+export interface HandshakeLimits {
+  /** Under way at once. */
+  readonly atOnce: number;
+  /** Begun in a second. */
+  readonly perSecond: number;
+}
+
 export interface VirtualServerSettings {
   readonly name: string;
   /** Names of backends, in the order in which lists show them. */
@@ -243,7 +261,10 @@ export interface LimitSettings {
   readonly anonymousPerSidecar: number;
   readonly initializePerMinute: number;
   readonly initializeBurst: number;
+  /** How long a request waits for its session's turn to be restored, and how long for the restore itself. */
   readonly restoreDeadlineMs: number;
+  /** Sessions that are restored at once. */
+  readonly restoresAtOnce: number;
   /** How long initialize waits for backends before it answers with those that are there. */
   readonly initializeAnswerMs: number;
   readonly messageBytes: number;

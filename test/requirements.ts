@@ -669,7 +669,6 @@ export const FAULTS = {
   },
   C8: {
     text: 'thundering herd: 10k sessions restore after restart → concurrency cap, per-backend limiter, jitter; backends ≤ N init/s; no OOM',
-    deferred: 'restores are not rate-limited yet',
   },
   C9: {
     text: 'unhandled rejection injected → logged, request fails, process policy = crash fast with non-zero exit + restart test',

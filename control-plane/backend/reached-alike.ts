@@ -20,6 +20,7 @@ const REACHES = {
   shared: true,
   credential: false,
   timeouts: false,
+  handshakes: false,
   replaySafe: false,
   onStateLoss: false,
 } as const satisfies Readonly<Record<keyof HttpBackendSettings | keyof StdioBackendSettings, boolean>>;

@@ -4,6 +4,7 @@ import type { Message } from '../../shared/json-rpc/message.ts';
 import { type Backend, BackendFault, type BackendHint, type BackendSession } from '../backend/backend.ts';
 import type { Credential, CredentialStrategy } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
+import { type FairGate, partyOf } from './fair-gate.ts';
 
 /** One configured backend together with the way its credential is obtained. */
 export interface ReachableBackend {
@@ -12,6 +13,8 @@ export interface ReachableBackend {
   readonly strategy: CredentialStrategy;
   /** Where its sessions are: one that was had there can be taken up at the same place again. Undefined where none can. */
   readonly place?: string | undefined;
+  /** Where the handshakes of all sessions with it take turns; undefined: nothing bounds them. */
+  readonly handshakes?: FairGate | undefined;
   /** One more uses it, and one fewer. */
   hold?(): void;
   release?(): void;
@@ -229,7 +232,7 @@ export class BackendLink {
         case 'open':
           return this.#state.session;
         case 'ended':
-          throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+          throw ended();
         case 'closed':
           led = true;
           return await this.#lead(caller);
@@ -278,7 +281,7 @@ export class BackendLink {
     this.#state = { kind: 'ended' };
     if (state.kind === 'open') await this.#release(state.session, how);
     if (state.kind !== 'opening') return;
-    state.flight.abort.abort();
+    state.flight.abort.abort(ended());
     const late = await state.flight.session.catch(() => undefined);
     if (late !== undefined) await this.#release(late, how);
   }
@@ -304,8 +307,7 @@ export class BackendLink {
       const session = await flight.session;
       // Ended meanwhile: `end` holds the flight and releases what it brought.
       if (this.#isOpening(flight)) this.#opened(session);
-      else if (this.session !== session)
-        throw new BackendFault('aborted', 'the session has ended', { executed: 'no' });
+      else if (this.session !== session) throw ended();
       return session;
     } catch (thrown) {
       const fault = asFault(thrown);
@@ -326,9 +328,13 @@ export class BackendLink {
   }
 
   #handshake(caller: Caller, signal: AbortSignal): Promise<BackendSession> {
-    const { clock, initializeTimeoutMs } = this.#options;
-    const endsAt = clock.now() + initializeTimeoutMs;
-    return this.under(caller, signal, (credential) => this.#open({ caller, credential, signal, endsAt }));
+    const { clock, initializeTimeoutMs, handshakes } = this.#options;
+    const begin = () => {
+      const endsAt = clock.now() + initializeTimeoutMs;
+      return this.under(caller, signal, (credential) => this.#open({ caller, credential, signal, endsAt }));
+    };
+    // Before the credential: whoever issues it would get the herd otherwise.
+    return handshakes === undefined ? begin() : handshakes.run(partyOf(caller), begin, signal);
   }
 
   async #open({ caller, credential, signal, endsAt }: Handshake): Promise<BackendSession> {
@@ -439,6 +445,10 @@ function isTimeout(thrown: unknown): boolean {
 /** The leader's token ended before its handshake did: another caller's may last. */
 function expired(cause?: unknown): BackendFault {
   return new BackendFault('unauthorized', 'the credential has expired', { executed: 'no', cause });
+}
+
+function ended(): BackendFault {
+  return new BackendFault('aborted', 'the session has ended', { executed: 'no' });
 }
 
 function ignore(): void {}

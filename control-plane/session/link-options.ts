@@ -3,6 +3,7 @@ import type { Message } from '../../shared/json-rpc/message.ts';
 import type { BackendHint, BackendSession } from '../backend/backend.ts';
 import type { Credential, CredentialStrategy } from '../credentials/strategy.ts';
 import type { BackendLink, LinkOptions, ReachableBackend } from './backend-link.ts';
+import type { FairGate } from './fair-gate.ts';
 
 /** What all links of one session have in common. */
 export interface LinkOwner {
@@ -51,6 +52,10 @@ export class SessionLinkOptions implements LinkOptions {
 
   get strategy(): CredentialStrategy {
     return this.#reachable.strategy;
+  }
+
+  get handshakes(): FairGate | undefined {
+    return this.#reachable.handshakes;
   }
 
   get clock(): Clock {

@@ -1,7 +1,9 @@
+import { comeBackMs } from '../../shared/come-back.ts';
 import { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { RecordKey } from '../store/session-store.ts';
 import type { AuditAction, AuditEvent } from './audit.ts';
+import { FairGate, partyOf } from './fair-gate.ts';
 import { LiveSession, type SessionEnvironment } from './live-session.ts';
 import { adminName, type RecordNames } from './record-names.ts';
 import { Restorer } from './restorer.ts';
@@ -19,6 +21,8 @@ const LISTENING_TOUCH_MS = 10_000;
 const RECENTLY_MS = 60_000;
 /** Wrong session ids from one caller. */
 const MISSES = { perMinute: 600, burst: 300 };
+/** Requests that may wait for their sessions to be restored. */
+const MOST_WAITING = 10_000;
 /** When memory is short, this share of the live sessions goes at once. */
 const EVICT_SHARE = 0.05;
 
@@ -26,8 +30,10 @@ export interface ManagerLimits {
   readonly liveSessions: number;
   /** What the live sessions may hold together, as estimated, in bytes. */
   readonly liveBytes: number;
-  /** How long a request waits for its session to be restored, in milliseconds. */
+  /** How long a request waits for its session's turn to be restored, and how long for the restore itself, in milliseconds. */
   readonly restoreDeadlineMs: number;
+  /** Sessions that are restored at once. */
+  readonly restoresAtOnce: number;
   readonly sessionsPerPrincipal: number;
   readonly anonymousPerSidecar: number;
   readonly initializePerMinute: number;
@@ -63,6 +69,7 @@ export class SessionManager {
   readonly #anonymous = new Map<string, Set<LiveSession>>();
   readonly #misses: TokenBuckets;
   readonly #initializes: TokenBuckets;
+  readonly #restores: FairGate;
   readonly #stopWatching: () => void;
   #stopTicking: () => void;
 
@@ -81,12 +88,28 @@ export class SessionManager {
       },
     };
     this.#initializes = new TokenBuckets(initializes, env.clock);
+    const restores = {
+      get atOnce() {
+        return limits.restoresAtOnce;
+      },
+      perSecond: Number.POSITIVE_INFINITY,
+      queue: MOST_WAITING,
+      get waitMs() {
+        return limits.restoreDeadlineMs;
+      },
+    };
+    this.#restores = new FairGate({ rules: restores, clock: env.clock, refuse: tooManyRestores });
     this.#stopWatching = env.store.watch((name) => this.#invalidated(name));
     this.#stopTicking = env.clock.after(TICK_MS, () => this.#tick());
   }
 
   get size(): number {
     return this.#live.size;
+  }
+
+  /** Requests that wait until their sessions' turns to be restored. */
+  get restoresWaiting(): number {
+    return this.#restores.waiting;
   }
 
   sessions(): Iterable<LiveSession> {
@@ -259,7 +282,9 @@ export class SessionManager {
     const key = flightKey(caller, id);
     const running = this.#flights.get(key);
     if (running !== undefined) return running;
-    const flight = this.#bounded(this.#lead(caller, id)).finally(() => this.#flights.delete(key));
+    const flight = this.#restores
+      .run(partyOf(caller), () => this.#bounded(this.#lead(caller, id)))
+      .finally(() => this.#flights.delete(key));
     this.#flights.set(key, flight);
     return flight;
   }
@@ -451,6 +476,10 @@ function notFound(): MeshError {
 
 function tooLate(): MeshError {
   return new MeshError('unavailable', 'The session could not be restored in time.', { retryAfterMs: 1_000 });
+}
+
+function tooManyRestores(): MeshError {
+  return new MeshError('overloaded', 'Too many sessions are being restored.', { retryAfterMs: comeBackMs() });
 }
 
 function tooMany(): MeshError {

@@ -263,6 +263,7 @@ function start(
     credential: { strategy: 'none' },
     timeouts: { initializeMs: 5_000, requestMs: 5_000, humanPacedMs: 5_000 },
     limits: { concurrency: 64, queue: 64 },
+    handshakes: { atOnce: 32, perSecond: 200 },
     replaySafe: new Set(),
     onStateLoss: 'continue',
     ...change,

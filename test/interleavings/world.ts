@@ -301,6 +301,7 @@ export class World {
       limits: {
         liveBytes: Number.POSITIVE_INFINITY,
         restoreDeadlineMs: 15_000,
+        restoresAtOnce: 64,
         liveSessions: 100,
         sessionsPerPrincipal: 100,
         anonymousPerSidecar: 100,

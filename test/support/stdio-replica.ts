@@ -14,6 +14,7 @@ const registry = new BackendRegistry({
       credential: { strategy: 'none' },
       timeouts: { initializeMs: 5_000, requestMs: 5_000, humanPacedMs: 5_000 },
       limits: { concurrency: 64, queue: 64 },
+      handshakes: { atOnce: 32, perSecond: 200 },
       replaySafe: new Set(),
       onStateLoss: 'continue',
     },

@@ -103,6 +103,7 @@ mcpServers:
       initializePerMinute: 600,
       initializeBurst: 100,
       restoreDeadlineMs: 15_000,
+      restoresAtOnce: 64,
       initializeAnswerMs: 2_000,
       messageBytes: 4 * 1024 ** 2,
       streamAfterMs: 1_000,
@@ -116,6 +117,7 @@ mcpServers:
       humanPacedMs: 600_000,
     });
     expect(backends[0]?.limits).to.deep.equal({ concurrency: 64, queue: 1_024 });
+    expect(backends[0]?.handshakes).to.deep.equal({ atOnce: 32, perSecond: 200 });
     expect(identity).to.include({ verdictCacheMs: 60_000, clockToleranceMs: 5_000, tokenGraceMs: 30_000 });
   });
 
