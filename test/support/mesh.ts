@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rendezvousOrder } from '../../sidecar/mesh/rendezvous.ts';
 import { ensureBuilt, OUTRIGGER } from './build.ts';
+import { HeadlessService } from './headless.ts';
 import { freePorts } from './ports.ts';
 import { type ProgramSpec, TestProcess } from './process.ts';
 
@@ -25,13 +26,15 @@ export interface Mesh extends AsyncDisposable {
   configure(config: Readonly<Record<string, unknown>> | string): Promise<void>;
   /** A file beside the configuration files, by whose name they can name it. */
   write(name: string, text: string): Promise<void>;
+  /** Where the sidecars find the replicas, with `headless`. */
+  readonly service: HeadlessService;
   /** Every line that any of its processes wrote. */
   log(): string[];
 }
 
 export class Replica extends TestProcess {
   /** Of the mesh stream, `host:port`. */
-  readonly grpc: string;
+  grpc: string;
   /** Base URL of health and metrics. */
   readonly ops: string;
   /** Of the pages for logins, `host:port`, where they are configured. */
@@ -45,6 +48,17 @@ export class Replica extends TestProcess {
     this.grpc = addresses.grpc;
     this.ops = addresses.ops;
     this.connect = addresses.connect;
+  }
+
+  /** Of the mesh stream, without its port. */
+  get host(): string {
+    return this.grpc.slice(0, this.grpc.lastIndexOf(':'));
+  }
+
+  /** Starts it anew at another address of this machine. */
+  async startAt(host: string): Promise<void> {
+    this.grpc = `${host}:${this.grpc.slice(this.grpc.lastIndexOf(':') + 1)}`;
+    await this.start({ args: ['--listen', this.grpc] });
   }
 }
 
@@ -95,6 +109,8 @@ export interface MeshOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Sidecar *i* has replica *i* as its home. */
   readonly spread?: boolean;
+  /** Each replica has an address of its own, and the sidecars look all of them up by one name. */
+  readonly headless?: boolean;
   /** False: returns as soon as the processes run. */
   readonly awaitReady?: boolean;
 }
@@ -122,11 +138,18 @@ class RunningMesh implements Mesh {
   readonly #replicas: Replica[] = [];
   readonly #sidecars: Sidecar[] = [];
   readonly #detours: Detour[] = [];
+  readonly #service: HeadlessService;
   #options: MeshOptions | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
     this.stateFolder = join(folder, 'state');
+    this.#service = new HeadlessService(folder);
+  }
+
+  get service(): HeadlessService {
+    if (this.#options?.headless !== true) throw new Error('the sidecars of this mesh know addresses');
+    return this.#service;
   }
 
   get replicas(): readonly Replica[] {
@@ -172,11 +195,12 @@ class RunningMesh implements Mesh {
   async start(options: MeshOptions): Promise<void> {
     this.#options = options;
     const { replicas = 1, sidecars = 1, awaitReady = true } = options;
-    const ports = await freePorts(3 * replicas + 2 * sidecars);
+    const ports = await freePorts(1 + 3 * replicas + 2 * sidecars);
     const take = () => ports.pop() ?? 0;
-    const files = await this.#writeFiles(options);
+    const shared = take();
+    const files = await this.#writeFiles(options, `${this.#service.name}:${shared}`);
     const env = { ...keyEnvironment(), ...options.env };
-    const { logLevel = 'info' } = options;
+    const { logLevel = 'info', headless = false } = options;
     const common = [
       '--log-format',
       'json',
@@ -187,20 +211,21 @@ class RunningMesh implements Mesh {
       const args = ['control-plane', '--config', files.controlPlane, '--state', this.stateFolder];
       const connect = `${HOST}:${take()}`;
       if (options.config['connect'] !== undefined) args.push('--connect', connect);
+      const place = headless ? { host: hostOf(index), port: shared } : { host: HOST, port: take() };
       this.#replicas.push(
-        newReplica({ name, port: take(), opsPort: take(), connect, args: [...args, ...common], env }),
+        newReplica({ name, ...place, opsPort: take(), connect, args: [...args, ...common], env }),
       );
     }
     await Promise.all(this.#replicas.map((each) => each.start({ awaitReady })));
-    const addresses = await this.#addresses(options);
+    if (headless) this.#service.has(this.#replicas.map(({ host }) => host));
+    const addresses = headless ? this.#replicas.map(({ grpc }) => grpc) : await this.#addresses(options);
     for (let index = 0; index < sidecars; index += 1) {
       const node = options.spread === true ? nodeWithHome(index, addresses) : `node-${index + 1}`;
       const args = ['sidecar', '--config', files.sidecar, '--node', node];
-      args.push(...addresses.flatMap((address) => ['--control-plane', address]));
+      if (!headless) args.push(...addresses.flatMap((address) => ['--control-plane', address]));
       const name = `sidecar ${index + 1}`;
-      this.#sidecars.push(
-        newSidecar({ name, port: take(), opsPort: take(), args: [...args, ...common], env }),
-      );
+      const program = { name, host: HOST, port: take(), opsPort: take(), args: [...args, ...common] };
+      this.#sidecars.push(newSidecar({ ...program, env: headless ? { ...env, ...this.#service.env } : env }));
     }
     await Promise.all(this.#sidecars.map((each) => each.start({ awaitReady })));
   }
@@ -222,12 +247,13 @@ class RunningMesh implements Mesh {
     );
   }
 
-  async #writeFiles(options: MeshOptions): Promise<{ controlPlane: string; sidecar: string }> {
+  async #writeFiles(options: MeshOptions, dns: string): Promise<{ controlPlane: string; sidecar: string }> {
     const controlPlane = join(this.#folder, CONTROL_PLANE_FILE);
     const sidecar = join(this.#folder, 'sidecar.json');
     for (const [name, text] of Object.entries(options.files ?? {})) await this.write(name, text);
     await writeFile(controlPlane, JSON.stringify(controlPlaneConfig(options)));
-    await writeFile(sidecar, JSON.stringify(options.sidecarConfig ?? {}));
+    const found = options.headless === true ? { controlPlane: { dns } } : {};
+    await writeFile(sidecar, JSON.stringify({ ...found, ...options.sidecarConfig }));
     return { controlPlane, sidecar };
   }
 }
@@ -258,6 +284,11 @@ function keyEnvironment(): Record<string, string> {
   return { OUTRIGGER_TEST_SERVER_KEY: key(), OUTRIGGER_TEST_INDEX_KEY: key() };
 }
 
+/** All of 127.0.0.0/8 is this machine. */
+function hostOf(index: number): string {
+  return `127.0.0.${2 + index}`;
+}
+
 /** A node name whose sidecar prefers this one of the replicas. */
 function nodeWithHome(index: number, addresses: readonly string[]): string {
   const home = addresses[index % addresses.length];
@@ -266,6 +297,8 @@ function nodeWithHome(index: number, addresses: readonly string[]): string {
 
 interface ProgramOptions {
   readonly name: string;
+  /** Of the mesh stream, or of MCP. */
+  readonly host: string;
   readonly port: number;
   readonly opsPort: number;
   readonly args: readonly string[];
@@ -273,9 +306,9 @@ interface ProgramOptions {
 }
 
 function newReplica(options: ProgramOptions & { readonly connect: string }): Replica {
-  const { name, port, opsPort, connect } = options;
+  const { name, host, port, opsPort, connect } = options;
   const spec = specOf({ ...options, args: [...options.args, '--replica', name] });
-  return new Replica(spec, { grpc: `${HOST}:${port}`, ops: `http://${HOST}:${opsPort}`, connect });
+  return new Replica(spec, { grpc: `${host}:${port}`, ops: `http://${HOST}:${opsPort}`, connect });
 }
 
 function newSidecar(options: ProgramOptions): Sidecar {
@@ -283,10 +316,10 @@ function newSidecar(options: ProgramOptions): Sidecar {
   return new Sidecar(specOf(options), addresses);
 }
 
-function specOf({ name, port, opsPort, args, env }: ProgramOptions): ProgramSpec {
+function specOf({ name, host, port, opsPort, args, env }: ProgramOptions): ProgramSpec {
   return {
     name,
-    args: [OUTRIGGER, ...args, '--listen', `${HOST}:${port}`, '--ops', `${HOST}:${opsPort}`],
+    args: [OUTRIGGER, ...args, '--listen', `${host}:${port}`, '--ops', `${HOST}:${opsPort}`],
     env,
     readyUrl: `http://${HOST}:${opsPort}/readyz`,
   };

@@ -20,6 +20,8 @@ export interface Exit {
 export interface RestartOptions {
   /** False: returns as soon as the process runs. */
   readonly awaitReady?: boolean;
+  /** More arguments, from this start on. */
+  readonly args?: readonly string[];
 }
 
 const READY_WITHIN_MS = 20_000;
@@ -36,6 +38,7 @@ process.once('exit', () => {
 export class TestProcess {
   readonly spec: ProgramSpec;
   readonly #lines: string[] = [];
+  #args: readonly string[] = [];
   #child: ChildProcess | undefined;
   #exited: Promise<Exit> = Promise.resolve({ code: null, signal: null });
 
@@ -63,8 +66,9 @@ export class TestProcess {
   }
 
   /** Starts it, as often as wished; rejects with what it wrote when it does not become ready. */
-  async start({ awaitReady = true }: RestartOptions = {}): Promise<void> {
-    const child = spawn(process.execPath, [...this.spec.args], {
+  async start({ awaitReady = true, args = this.#args }: RestartOptions = {}): Promise<void> {
+    this.#args = args;
+    const child = spawn(process.execPath, [...this.spec.args, ...args], {
       env: { ...process.env, ...this.spec.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

@@ -74,6 +74,8 @@ export interface SettingOptions {
   /** Also a child on standard input and output, named `kid`. */
   readonly stdio?: boolean;
   readonly awaitReady?: boolean;
+  /** The sidecars look the replicas up by one name, each replica is home to some; no path lies between. */
+  readonly headless?: boolean;
 }
 
 /** `effect` must not run twice; `lookup` may, says configuration. Both answer after `ms`. */
@@ -111,6 +113,7 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
       ...(options.sidecarConfig === undefined ? {} : { sidecarConfig: options.sidecarConfig }),
       env: { OUTRIGGER_TEST_CREDENTIAL: BACKEND_CREDENTIAL.slice('Bearer '.length), ...options.env },
       awaitReady: options.awaitReady ?? true,
+      ...(options.headless === true ? { headless: true, spread: true } : {}),
       async via(replica) {
         const path = await startProxy(replica);
         paths.set(replica.name, path);
