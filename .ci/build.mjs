@@ -29,6 +29,9 @@ const PROGRAMS = {
   'webhook.js': 'control-plane/injector/main.ts',
   'pins.js': 'control-plane/pins/main.ts',
 };
+/** The page of the dashboard, beside the programs: its script is bundled, the rest is as it is. */
+const PAGE = 'control-plane/dashboard/page';
+const PAGE_FILES = ['dashboard.html', 'dashboard.css', 'dashboard.svg'];
 const SOURCES = ['control-plane', 'shared', 'sidecar', '.ci', 'package-lock.json'];
 
 /** What CommonJS packages expect to find around them. */
@@ -42,27 +45,35 @@ const BANNER = [
 /** Resolves to whether anything was built. Rejects when a program cannot be. */
 export async function build() {
   if (isFresh()) return false;
-  const { build: bundle } = await import('esbuild');
   const scratch = `${dist}.${process.pid}`;
   mkdirSync(scratch, { recursive: true });
   try {
-    const results = await Promise.allSettled(
-      Object.entries(PROGRAMS).map(([output, source]) => bundle(settings(source, join(scratch, output)))),
-    );
-    copyFileSync(join(root, '.ci/launcher.mjs'), join(scratch, 'outrigger.js'));
-    chmodSync(join(scratch, 'outrigger.js'), 0o755);
+    const failed = await bundleAll(scratch).catch((error) => error);
     mkdirSync(dist, { recursive: true });
     for (const file of readdirSync(scratch)) renameSync(join(scratch, file), join(dist, file));
-    const failed = results.filter(({ status }) => status === 'rejected');
-    if (failed.length > 0)
-      throw new AggregateError(
-        failed.map(({ reason }) => reason),
-        'the build failed',
-      );
+    if (failed !== undefined) throw failed;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
   return true;
+}
+
+/** Every program into this folder, with esbuild's plugins if any. Rejects, when the others are there, with those that cannot be. */
+export async function bundleAll(folder, plugins = []) {
+  const { build: bundle } = await import('esbuild');
+  const results = await Promise.allSettled(
+    Object.entries(PROGRAMS).map(([output, source]) =>
+      bundle({ ...settings(source, join(folder, output)), plugins }),
+    ),
+  );
+  copyFileSync(join(root, '.ci/launcher.mjs'), join(folder, 'outrigger.js'));
+  chmodSync(join(folder, 'outrigger.js'), 0o755);
+  const failed = results.filter(({ status }) => status === 'rejected');
+  if (failed.length > 0)
+    throw new AggregateError(
+      failed.map(({ reason }) => reason),
+      'the build failed',
+    );
 }
 
 function settings(source, outfile) {
