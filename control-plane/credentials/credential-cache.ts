@@ -102,8 +102,11 @@ export class CredentialCache {
     if (entry === undefined || entry.stale || this.#options.clock.now() >= entry.usableUntil) {
       return this.#join(wish);
     }
-    this.#entries.delete(wish.key);
-    this.#entries.set(wish.key, entry);
+    // Which are used least matters only to what may have to go.
+    if (this.#entries.size * 2 > this.#capacity) {
+      this.#entries.delete(wish.key);
+      this.#entries.set(wish.key, entry);
+    }
     return entry.credential;
   }
 

@@ -28,13 +28,27 @@ export function callersOwn(
   issue: (caller: CallerIdentity) => Promise<Issued>,
 ): CredentialStrategy {
   const cache = new CredentialCache(environment);
+  // A key put together for each call would be hashed for each call.
+  const keys = new WeakMap<CallerIdentity, string>();
+  const keyOf = (identity: CallerIdentity): string => {
+    const known = keys.get(identity);
+    if (known !== undefined) return known;
+    const { contextDigest, bindingKey } = identity;
+    const key = contextDigest.concat(bindingKey);
+    keys.set(identity, key);
+    return key;
+  };
   return {
     name,
     obtain({ caller, backend, signal }) {
       const identity = identified(caller, backend);
-      const { contextDigest, bindingKey, token: proof } = identity;
-      const key = contextDigest.concat(bindingKey);
-      return cache.obtain({ key, proof, caller: identity, signal, issue: () => issue(identity) });
+      return cache.obtain({
+        key: keyOf(identity),
+        proof: identity.token,
+        caller: identity,
+        signal,
+        issue: () => issue(identity),
+      });
     },
     expiresAt: (credential) => cache.expiresAt(credential),
     refused: (credential) => cache.refused(credential),

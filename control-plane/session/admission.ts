@@ -202,6 +202,13 @@ export class Admission {
     throw missingScope(caller, needed);
   }
 
+  /** Whether a use that was admitted is so whatever the request says besides what it names. */
+  always(caller: Caller, { action }: Use, item: PolicyResource): boolean {
+    const { policies } = this.#rules;
+    if (policies === undefined) return true;
+    return this.#verdict(policies, { principal: principalOf(caller), action, resource: item }) === 'allow';
+  }
+
   /** Something that was asked for is not admitted, and is answered as if it did not exist. */
   denied(caller: Caller, use: Use, item: PolicyResource): void {
     this.#options.onRefused({ caller, use, item, why: this.#heldBack(item) ? 'quarantined' : 'denied' });

@@ -82,7 +82,8 @@ export class BackendLink {
   /** A backend session of this session has existed before the current one. */
   #had: boolean;
   #stateLost: boolean;
-  #lastIdentity: IdentityOutcome | undefined;
+  #identityOutcome: string | undefined;
+  #identityAt = 0;
   #calls = 0;
   #onIdle: (() => void) | undefined;
 
@@ -181,7 +182,8 @@ export class BackendLink {
 
   /** What came of the last credential for this backend: `accepted`, or the reason why not. Undefined where there was none. */
   get lastIdentity(): IdentityOutcome | undefined {
-    return this.#lastIdentity;
+    const outcome = this.#identityOutcome;
+    return outcome === undefined ? undefined : { outcome, at: this.#identityAt };
   }
 
   /** Works under the caller's credential. A 401 is decided before anything runs: it works once more where another credential can be had. */
@@ -217,7 +219,8 @@ export class BackendLink {
   }
 
   #noteIdentity(outcome: string): void {
-    this.#lastIdentity = { outcome, at: this.#options.clock.now() };
+    this.#identityOutcome = outcome;
+    this.#identityAt = this.#options.clock.now();
   }
 
   /**

@@ -155,8 +155,22 @@ export class Catalogues {
    * to those that happen to answer: a name that a silent backend may own rejects with
    * `backend_unavailable`. Rejects as `Admission.admits` does.
    */
-  async route(session: LiveSession, caller: Caller, wanted: Wanted): Promise<Route | undefined> {
+  route(
+    session: LiveSession,
+    caller: Caller,
+    wanted: Wanted,
+  ): Route | undefined | Promise<Route | undefined> {
     const view = this.#view(session, caller);
+    const catalogue = this.#catalogue(session, view);
+    const admitted = isCall(wanted) ? this.#admittedCalls(view, catalogue).get(wanted.visible) : undefined;
+    return admitted ?? this.#search(session, caller, { wanted, view });
+  }
+
+  async #search(
+    session: LiveSession,
+    caller: Caller,
+    { wanted, view }: { wanted: Wanted; view: ListView },
+  ): Promise<Route | undefined> {
     const { admission } = this.#options;
     const denied: PolicyResource[] = [];
     const may = (route: Route) =>
@@ -358,7 +372,33 @@ export class Catalogues {
     }
     const admitted = admission.admits(caller, wanted.use, resource);
     if (!admitted) denied.push(resource);
+    else this.#noteAdmitted(session, caller, { wanted, resource });
     return admitted;
+  }
+
+  /** What need not be decided again until the catalogue or the rules are others. */
+  #noteAdmitted(
+    session: LiveSession,
+    caller: Caller,
+    { wanted, resource }: { wanted: Wanted; resource: PolicyResource },
+  ): void {
+    const { backend, name, definition } = resource;
+    const { admission } = this.#options;
+    if (!isCall(wanted) || definition === undefined || admission.needsCurrent(backend, 'tool')) return;
+    if (!admission.always(caller, wanted.use, resource)) return;
+    const view = this.#view(session, caller);
+    const catalogue = this.#catalogue(session, view);
+    const route = routeIn(catalogue, { ...wanted, guess: false });
+    // What led here may have been what another replica remembered, which lasts only until it is listed.
+    if (!isCertain(route) || route.backend !== backend || route.original !== name) return;
+    this.#admittedCalls(view, catalogue).set(wanted.visible, route);
+  }
+
+  #admittedCalls(view: ListView, catalogue: Catalogue): Map<string, Route> {
+    const { revision } = this.#options.admission;
+    if (view.admitted?.catalogue !== catalogue || view.admitted.revision !== revision)
+      view.admitted = { catalogue, revision, routes: new Map() };
+    return view.admitted.routes;
   }
 
   #view(session: LiveSession, caller: Caller): ListView {
@@ -503,6 +543,10 @@ function routeIn(
   const route = routes.route(kind, visible);
   if (route === undefined || guess || kind === 'resource' || kind === 'template') return route;
   return routes.unread(LIST_OF[kind]).includes(route.backend) ? undefined : route;
+}
+
+function isCall({ kind, use }: Wanted): boolean {
+  return kind === 'tool' && use.action === 'call';
 }
 
 function isCertain(route: Route | undefined): route is Route {

@@ -163,7 +163,8 @@ export class ClientRequests {
     const visible = decodeString(message.bytes, span);
     const use = useOf(message, turn);
     const wanted = { kind, visible, use };
-    const route = await this.#options.catalogues.route(session, caller, wanted);
+    const found = this.#options.catalogues.route(session, caller, wanted);
+    const route = found instanceof Promise ? await found : found;
     if (route === undefined) throw unknown(wanted);
     const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
     if (call.method === 'resources/subscribe') requireRoom(session, visible);

@@ -1,6 +1,6 @@
 import type { MeshError } from '../../shared/errors.ts';
 import type { Principal } from '../identity/principal.ts';
-import type { Catalogue, ListKind, ListPages } from '../virtual-server/catalogue.ts';
+import type { Catalogue, ListKind, ListPages, Route } from '../virtual-server/catalogue.ts';
 import type { BackendItems } from '../virtual-server/item.ts';
 import type { Outage } from './backend-outages.ts';
 import type { MergeRules } from './virtual-server.ts';
@@ -37,6 +37,15 @@ export interface ListView {
   catalogue: Catalogue | undefined;
   /** What the catalogue was merged by. */
   rules: MergeRules | undefined;
+  admitted: AdmittedCalls | undefined;
+}
+
+/** Tools that calls of a context were admitted to whatever their arguments, as one catalogue and one revision of the rules have it. */
+export interface AdmittedCalls {
+  readonly catalogue: Catalogue;
+  readonly revision: number;
+  /** By the names that the client knows; the catalogue has them all. */
+  readonly routes: Map<string, Route>;
 }
 
 export function newView(principal: Principal): ListView {
@@ -49,6 +58,7 @@ export function newView(principal: Principal): ListView {
     served: new Map(),
     catalogue: undefined,
     rules: undefined,
+    admitted: undefined,
   };
 }
 

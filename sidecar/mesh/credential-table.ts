@@ -25,6 +25,8 @@ export const SWEEP_MS = 60_000;
 export class CredentialTable {
   readonly #byAuthorization = new Map<string, Registered>();
   readonly #byId = new Map<number, Registered>();
+  /** The one found last: one agent sends the same header again and again, and comparing its bytes costs less than hashing them. */
+  #last: Registered | undefined;
   readonly #send: (frame: SidecarFrame, bytes: number) => void;
   readonly #max: number;
   readonly #forgotten: (authorization: string) => void;
@@ -47,7 +49,9 @@ export class CredentialTable {
   }
 
   find(authorization: string): Registered | undefined {
-    return this.#byAuthorization.get(authorization);
+    if (this.#last?.authorization === authorization) return this.#last;
+    this.#last = this.#byAuthorization.get(authorization);
+    return this.#last;
   }
 
   /** The bearer of an id that is known. */
@@ -110,6 +114,7 @@ export class CredentialTable {
 
   #forget(registered: Registered): void {
     this.#byId.delete(registered.id);
+    if (this.#last === registered) this.#last = undefined;
     if (this.#byAuthorization.get(registered.authorization) === registered) {
       this.#byAuthorization.delete(registered.authorization);
     }

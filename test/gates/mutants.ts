@@ -182,9 +182,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     behaviour: 'a credential is found by the exact bytes of this request’s header',
     file: 'sidecar/mesh/credential-table.ts',
-    find: '    return this.#byAuthorization.get(authorization);\n',
+    find: '    this.#last = this.#byAuthorization.get(authorization);\n',
     replace:
-      '    return this.#byAuthorization.values().next().value ?? this.#byAuthorization.get(authorization);\n',
+      '    this.#last = this.#byAuthorization.values().next().value ?? this.#byAuthorization.get(authorization);\n',
     tests: ['test/e2e/mesh-stream-credentials.test.ts'],
   },
   {

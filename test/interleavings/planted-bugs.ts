@@ -93,8 +93,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     changes: [
       {
         file: 'control-plane/credentials/issuing-strategy.ts',
-        find: '      const key = contextDigest.concat(bindingKey);\n',
-        replace: '      const key = bindingKey;\n',
+        find: '    const key = contextDigest.concat(bindingKey);\n',
+        replace: '    const key = bindingKey;\n',
       },
     ],
     story: 'the same principal with other scopes',
@@ -105,8 +105,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     changes: [
       {
         file: 'control-plane/credentials/issuing-strategy.ts',
-        find: '      const key = contextDigest.concat(bindingKey);\n',
-        replace: "      const key = '';\n",
+        find: '    const key = contextDigest.concat(bindingKey);\n',
+        replace: "    const key = '';\n",
       },
     ],
     story: 'the owner, and a thief who holds the whole session id',
