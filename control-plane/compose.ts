@@ -154,7 +154,11 @@ export async function startControlPlane(source: SettingsSource, program: Program
     audit,
     log,
   });
-  const verifier = new LiveVerifier(settings.identity, { clock: systemClock, log });
+  const verifier = new LiveVerifier(settings.identity, {
+    clock: systemClock,
+    log,
+    note: (mark) => store.writeVault(mark),
+  });
   const credentials = settings.meshTls && new MeshCredentials(settings.meshTls.certificates);
   const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier, credentials });
   const admin = administer({
@@ -377,6 +381,7 @@ function welcome(settings: Settings, server: string): WelcomeFacts {
     scopes: basicScopes(settings),
     anonymous: identity.anonymous,
     replaySafeTools: replaySafeTools(settings, virtualServer(settings, server)),
+    proofs: identity.proofs,
   };
 }
 

@@ -23,6 +23,7 @@ export function resolveIdentity(file: ConfigFile, context: ConfigContext): Ident
     verdictCacheMs: identity.verdictCache,
     clockToleranceMs: CLOCK_TOLERANCE_MS,
     tokenGraceMs: identity.tokenGrace,
+    proofs: identity.dpop,
   };
 }
 

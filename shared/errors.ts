@@ -16,6 +16,7 @@ export const EDGE_REASONS = [
   'session_not_found',
   'session_busy',
   'unauthenticated',
+  'invalid_dpop_proof',
   'insufficient_scope',
   'rate_limited',
   'too_many_sessions',

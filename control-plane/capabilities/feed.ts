@@ -112,8 +112,9 @@ export class CapabilityFeed {
   /** A list was answered by this replica: from now on the sidecar may. */
   listed({ session, kind, caller, credential }: AnsweredList): void {
     const { clock, sessionIdleMs } = this.#options;
-    // Such a session could run out before its use is reported.
-    if (this.#closed || session.state !== 'live' || sessionIdleMs < 2 * ACTIVE_MS) return;
+    // A short-lived session could run out before its use is reported.
+    if (this.#closed || needsProofs(caller) || session.state !== 'live' || sessionIdleMs < 2 * ACTIVE_MS)
+      return;
     const pair = this.#pair(session, credential, caller);
     pair.kinds.add(kind);
     pair.usedAt = clock.now();
@@ -341,6 +342,11 @@ export class CapabilityFeed {
     port.send({ bookmark: {} }, 0);
     this.#stopPass = this.#options.clock.after(BOOKMARK_MS, () => this.#pass());
   }
+}
+
+/** Of each request: no sidecar can check one. */
+function needsProofs(caller: Caller): boolean {
+  return caller.kind === 'identified' && caller.boundTo !== undefined;
 }
 
 function has({ sets }: Pair, key: string): boolean {

@@ -21,9 +21,7 @@ export function activeClaims(answer: IntrospectionResponse, expected: Expectatio
   const { active: _, token_type: type, ...claims } = answer;
   const { issuer, audiences, now, toleranceMs } = expected;
   const { iss = issuer.issuer, aud, exp, nbf, iat } = claims;
-  // RFC 9449 §6.2: a token of another type needs more than to be shown.
-  if (type !== undefined && String(type).toLowerCase() !== 'bearer')
-    throw new TokenFault('ERR_TOKEN_BOUND', 'token_type');
+  if (!isKnownType(type, claims.cnf !== undefined)) throw new TokenFault('ERR_TOKEN_BOUND', 'token_type');
   if (iss !== issuer.issuer) throw new TokenFault('ERR_TOKEN_ISSUER', 'iss');
   const named: readonly unknown[] = [aud ?? []].flat();
   if (!named.some((each) => typeof each === 'string' && audiences.includes(each))) throw fault('aud');
@@ -32,6 +30,13 @@ export function activeClaims(answer: IntrospectionResponse, expected: Expectatio
   if (nbf !== undefined && !(typeof nbf === 'number' && nbf * 1_000 <= now + toleranceMs)) throw fault('nbf');
   if (issuer.maxTokenAgeMs !== undefined) checkAge(iat, issuer.maxTokenAgeMs, expected);
   return { ...claims, iss, aud: named.filter((each) => typeof each === 'string'), exp };
+}
+
+/** A token of another type needs more than to be shown (RFC 9449 §6.2): what, `cnf` says. */
+function isKnownType(type: unknown, bound: boolean): boolean {
+  if (type === undefined) return true;
+  const name = String(type).toLowerCase();
+  return name === 'bearer' || (name === 'dpop' && bound);
 }
 
 function checkAge(iat: unknown, maxAgeMs: number, { now, toleranceMs }: Expectation): void {

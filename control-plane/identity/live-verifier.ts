@@ -1,5 +1,6 @@
 import type { IdentitySettings } from '../settings.ts';
 import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
+import type { Proof } from './dpop.ts';
 import { IssuerKeyring } from './issuer-keys.ts';
 import { createVerifier, type VerifierOptions } from './verifier.ts';
 
@@ -33,6 +34,10 @@ export class LiveVerifier implements IdentityVerifier {
     if (verifier !== this.#verifier) return this.verify(authorization);
     if (verdict.status === 'rejected') throw verdict.reason;
     return verdict.value;
+  }
+
+  prove(identity: CallerIdentity, proof: Proof | undefined): Promise<void> {
+    return this.#verifier.prove(identity, proof);
   }
 
   anonymous(node: string): AnonymousCaller {

@@ -10,10 +10,6 @@ const PLACEHOLDERS = new Set(['', 'anonymous', 'default-user']);
 
 /** What a verified JWT becomes. Throws `TokenFault` when the claims do not make a complete identity. */
 export function makeCaller(token: string, claims: JWTPayload, issuer: IssuerSettings): CallerIdentity {
-  if (claims['cnf'] !== undefined) {
-    // RFC 9449 §7.1, RFC 8705 §3: a bound token without its proof is a stolen one.
-    throw new TokenFault('ERR_TOKEN_BOUND', 'cnf');
-  }
   const binding: IdentityBinding = Object.freeze({
     issuer: issuer.issuer,
     subject: subjectOf(claims),
@@ -32,6 +28,7 @@ export function makeCaller(token: string, claims: JWTPayload, issuer: IssuerSett
     ...visible,
     expiresAt: (claims.exp ?? 0) * 1000,
     token,
+    boundTo: boundKeyOf(claims['cnf']),
     bindingKey: bindingKeyOf(binding),
     contextDigest: contextDigest({ ...visible, scopeClaim }),
   }) as CallerIdentity;
@@ -52,6 +49,18 @@ function subjectOf({ sub }: JWTPayload): string {
   }
   return sub;
 }
+
+/** RFC 9449 §6.1. A token that is bound in another way as well, or instead (RFC 8705 §3), needs what is not asked for here: without it, it is a stolen one. */
+function boundKeyOf(cnf: unknown): string | undefined {
+  if (cnf === undefined) return undefined;
+  const [[kind, thumbprint] = [], ...others] = Object.entries(Object(cnf));
+  if (kind === 'jkt' && others.length === 0 && typeof thumbprint === 'string' && THUMBPRINT.test(thumbprint))
+    return thumbprint;
+  throw new TokenFault('ERR_TOKEN_BOUND', 'cnf');
+}
+
+/** A SHA-256 in base64url (RFC 7638 §3.1). */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 function tenantOf(claims: JWTPayload, claim: string | undefined): string {
   if (claim === undefined) return '';

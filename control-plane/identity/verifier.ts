@@ -6,8 +6,9 @@ import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { IdentitySettings, IssuerSettings } from '../settings.ts';
 import { activeClaims } from './active-claims.ts';
-import { bearerToken } from './bearer.ts';
+import { type ShownToken, shownToken } from './bearer.ts';
 import type { AnonymousCaller, CallerIdentity, IdentityVerifier } from './caller.ts';
+import { type Note, type Proof, ProofChecker, shownAsBearer } from './dpop.ts';
 import { Introspector } from './introspection.ts';
 import { type Fetch, isTrustworthyUrl } from './issuer-documents.ts';
 import { IssuerKeyring, type IssuerKeys } from './issuer-keys.ts';
@@ -31,10 +32,12 @@ export interface VerifierOptions {
   readonly fetch?: Fetch;
   /** Keys of issuers that are known already. */
   readonly keyring?: IssuerKeyring;
+  /** Where it is noted which proofs of possession were used. Absent: nobody checks proofs, and tokens that need them are refused. */
+  readonly note?: Note;
 }
 
 /**
- * Verifies bearer tokens. Throws at once for settings that could not be safe:
+ * Verifies access tokens. Throws at once for settings that could not be safe:
  * a symmetric algorithm, or keys over plain HTTP from anywhere but this machine.
  */
 export function createVerifier(settings: IdentitySettings, options: VerifierOptions): IdentityVerifier {
@@ -59,17 +62,21 @@ class Verifier implements IdentityVerifier {
   readonly #log: Logger;
   readonly #issuers: ReadonlyMap<string, TrustedIssuer>;
   readonly #scopes: ScopeHierarchy;
+  readonly #proofs: ProofChecker | undefined;
   readonly #verdicts = new VerdictCache<Verdict>();
   readonly #flights = new Map<string, Promise<Verdict>>();
   /** Until when each identity may be used without asking again. Identities from elsewhere are not in it, and so are not current. */
   readonly #goodUntil = new WeakMap<CallerIdentity, number>();
 
   constructor(settings: IdentitySettings, options: VerifierOptions) {
-    const { clock, log, fetch = globalThis.fetch, keyring = new IssuerKeyring() } = options;
+    const { clock, log, fetch = globalThis.fetch, keyring = new IssuerKeyring(), note } = options;
     this.#settings = settings;
     this.#clock = clock;
     this.#log = log;
     this.#scopes = new ScopeHierarchy(settings.scopeImplies);
+    const { proofs, clockToleranceMs } = settings;
+    this.#proofs = note && new ProofChecker({ clock, log, note, clockToleranceMs, ...proofs });
+    requireAsymmetric(proofs.algorithms, 'proofs of possession');
     this.#issuers = new Map(
       settings.issuers.map((issuer) => {
         requireSafe(issuer);
@@ -88,13 +95,20 @@ class Verifier implements IdentityVerifier {
   }
 
   async verify(authorization: string): Promise<CallerIdentity> {
-    const token = bearerToken(authorization);
+    const { token, scheme } = shownToken(authorization);
     // The hash is the key so that the cache's index holds no token.
     const key = createHash('sha256').update(token).digest('base64');
     const verdict = this.#known(key) ?? (await this.#join(key, token));
     if ('refused' in verdict) throw verdict.refused;
+    this.#requireScheme(verdict.identity, scheme);
     this.#requireScopes(verdict.identity, verdict.issuer);
     return verdict.identity;
+  }
+
+  async prove(identity: CallerIdentity, proof: Proof | undefined): Promise<void> {
+    if (identity.boundTo === undefined) return;
+    if (this.#proofs === undefined) throw toRefusal(new TokenFault('ERR_TOKEN_BOUND', 'cnf'));
+    await this.#proofs.check(identity, identity.boundTo, proof);
   }
 
   anonymous(node: string): AnonymousCaller {
@@ -110,6 +124,17 @@ class Verifier implements IdentityVerifier {
 
   #verdictMs(): number {
     return Math.min(this.#settings.verdictCacheMs, LONGEST_VERDICT_MS);
+  }
+
+  /** One token cannot be shown in two ways (RFC 9449 §7.1, §7.2). */
+  #requireScheme({ boundTo }: CallerIdentity, scheme: ShownToken['scheme']): void {
+    if (boundTo !== undefined) {
+      if (this.#proofs === undefined) throw toRefusal(new TokenFault('ERR_TOKEN_BOUND', 'cnf'));
+      if (scheme === 'bearer') throw shownAsBearer();
+    } else if (scheme === 'dpop') throw toRefusal(new TokenFault('ERR_TOKEN_UNBOUND', 'cnf'));
+    else if (this.#proofs !== undefined && this.#settings.proofs.required) {
+      throw new MeshError('unauthenticated', 'Only access tokens that are bound to a key are served here.');
+    }
   }
 
   /** Asked anew for every request: a cached verdict says who, never whether. */
@@ -210,10 +235,13 @@ class Verifier implements IdentityVerifier {
   }
 }
 
-function requireSafe({ issuer, jwksUri, algorithms, introspection }: IssuerSettings): void {
+function requireAsymmetric(algorithms: readonly string[], whose: string): void {
   const unsafe = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
-  if (unsafe !== undefined)
-    throw new Error(`${unsafe} is no asymmetric signature algorithm (issuer ${issuer})`);
+  if (unsafe !== undefined) throw new Error(`${unsafe} is no asymmetric signature algorithm (${whose})`);
+}
+
+function requireSafe({ issuer, jwksUri, algorithms, introspection }: IssuerSettings): void {
+  requireAsymmetric(algorithms, `issuer ${issuer}`);
   if (!isTrustworthyUrl(jwksUri ?? issuer)) {
     throw new Error(`the keys of ${issuer} would be fetched without TLS`);
   }

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { MeshError } from '../../shared/errors.ts';
 import type { ReplicaFrame } from '../../shared/rpc/mesh-protocol.ts';
 import type { CallerIdentity, IdentityVerifier } from '../identity/caller.ts';
+import type { Proof } from '../identity/dpop.ts';
 import type { ServedExchange } from './served-exchange.ts';
 
 /**
@@ -14,6 +15,8 @@ export interface CredentialRegistryOptions {
   readonly node: string;
   readonly verifier: IdentityVerifier;
   readonly maxCredentials: number;
+  /** Whether the sidecar knows what `invalid_dpop_proof` is. */
+  readonly proofs: boolean;
   send(frame: ReplicaFrame): void;
   /** A credential that was good is not any more. */
   revoked(id: number): void;
@@ -118,6 +121,18 @@ export class CredentialRegistry {
   }
 
   #accept(exchange: ServedExchange, identity: CallerIdentity): void {
+    if (identity.boundTo !== undefined) return void this.#prove(exchange, identity);
+    exchange.admit(identity);
+    this.#options.admitted(exchange);
+  }
+
+  /** A token that is bound to a key opens nothing without a proof of this very request. */
+  async #prove(exchange: ServedExchange, identity: CallerIdentity): Promise<void> {
+    try {
+      await this.#options.verifier.prove(identity, proofOf(exchange));
+    } catch (thrown) {
+      return exchange.fail(MeshError.from(thrown));
+    }
     exchange.admit(identity);
     this.#options.admitted(exchange);
   }
@@ -128,7 +143,7 @@ export class CredentialRegistry {
     try {
       identity = await this.#options.verifier.verify(entry.authorization);
     } catch (thrown) {
-      return this.#refused(entry, MeshError.from(thrown));
+      return this.#refused(entry, this.#known(MeshError.from(thrown)));
     }
     this.#accepted(entry, identity);
   }
@@ -145,7 +160,7 @@ export class CredentialRegistry {
 
   #refused(entry: Entry, error: MeshError): void {
     const { id } = entry;
-    const final = error.reason === 'unauthenticated';
+    const final = error.reason === 'unauthenticated' || error.reason === 'invalid_dpop_proof';
     if (this.#knows(entry)) {
       if (entry.identity === undefined) {
         this.#options.send({ refused: { id, reason: error.reason, detail: error.message } });
@@ -160,6 +175,12 @@ export class CredentialRegistry {
     for (const exchange of this.#takeWaiting(entry)) exchange.fail(error);
   }
 
+  /** The error in words that the sidecar has. */
+  #known(error: MeshError): MeshError {
+    if (this.#options.proofs || error.reason !== 'invalid_dpop_proof') return error;
+    return new MeshError('unauthenticated', error.message, { cause: error.cause });
+  }
+
   #knows(entry: Entry): boolean {
     return this.#entries.get(entry.id) === entry;
   }
@@ -169,6 +190,14 @@ export class CredentialRegistry {
     entry.waiting = [];
     return waiting;
   }
+}
+
+const METHODS = { message: 'POST', listen: 'GET', terminate: 'DELETE' } as const;
+
+function proofOf({ proof, kind }: ServedExchange): Proof | undefined {
+  if (!proof) return undefined;
+  const { jwt, urls, request } = proof;
+  return { jwt: jwt ?? '', urls: urls ?? [], request: request ?? '', method: METHODS[kind] };
 }
 
 function principalDigest(identity: CallerIdentity): Uint8Array {

@@ -13,6 +13,7 @@ import { statusOf } from '../../shared/rpc/status.ts';
 import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
 import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
+import type { ProofSettings } from '../settings.ts';
 import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
 import { type MeshCall, SidecarStream, StreamRefused } from './sidecar-stream.ts';
 import { type WorkloadRefusal, type WorkloadRules, workloadOf, workloadRefusal } from './workload.ts';
@@ -26,6 +27,8 @@ export interface WelcomeFacts {
   readonly anonymous: boolean;
   /** Client-visible names of tools that configuration marks `replay: safe`. */
   readonly replaySafeTools: readonly string[];
+  /** Tokens that are bound to a key; absent, none are taken. */
+  readonly proofs?: ProofSettings;
 }
 
 export interface MeshLimits {
@@ -296,6 +299,8 @@ export class MeshService {
         issuers: [...facts.issuers],
         scopes: [...facts.scopes],
         replaySafeTools: [...facts.replaySafeTools],
+        proofAlgorithms: [...(facts.proofs?.algorithms ?? [])],
+        proofRequired: facts.proofs?.required ?? false,
         features: this.#options.openFeed === undefined ? [] : [CAPABILITIES],
       },
     };

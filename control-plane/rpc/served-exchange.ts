@@ -54,6 +54,8 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   readonly tracestate: string;
   /** The id of the credential it came under; 0: none. */
   readonly credentialId: number;
+  /** Shown with this request, where its token needs one. */
+  readonly proof: Open['proof'];
   /** When it is over, on the monotonic clock in milliseconds; Infinity: never. */
   readonly deadlineAt: number;
   onDeparture: ((why: Departure) => void) | undefined = undefined;
@@ -86,6 +88,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.traceparent = open.traceparent;
     this.tracestate = open.tracestate;
     this.credentialId = open.credential;
+    this.proof = open.proof;
     this.deadlineAt = open.deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + open.deadlineMs;
     this.heardAt = now;
   }

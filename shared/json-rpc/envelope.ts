@@ -177,6 +177,7 @@ const CODES = {
   session_id_missing: -32000,
   session_busy: -32000,
   unauthenticated: -32000,
+  invalid_dpop_proof: -32000,
   insufficient_scope: -32000,
   rate_limited: -32000,
   too_many_sessions: -32000,

@@ -29,6 +29,8 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /** The feature under which a sidecar may answer lists by itself. */
 export const CAPABILITIES = 'capabilities';
+/** The feature under which a sidecar knows about proofs of possession. */
+export const PROOFS = 'proofs';
 /** How often a sidecar reports the sessions whose lists it answered. */
 export const ACTIVE_MS = 30_000;
 /** Item hashes in one Held. */

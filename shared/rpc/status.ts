@@ -13,6 +13,7 @@ const STATUS_OF = {
   session_not_found: status.NOT_FOUND,
   session_busy: status.ABORTED,
   unauthenticated: status.UNAUTHENTICATED,
+  invalid_dpop_proof: status.UNAUTHENTICATED,
   insufficient_scope: status.PERMISSION_DENIED,
   rate_limited: status.RESOURCE_EXHAUSTED,
   too_many_sessions: status.RESOURCE_EXHAUSTED,

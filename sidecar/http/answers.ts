@@ -1,6 +1,6 @@
 import type { MeshError, Reason } from '../../shared/errors.ts';
 import { errorResponse, meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
-import type { MeshFacts } from '../mesh/exchange.ts';
+import type { MeshFacts, ProofFacts } from '../mesh/exchange.ts';
 
 /**
  * The one table from what went wrong to the status that the client sees, and the
@@ -45,6 +45,8 @@ export interface AnswerContext {
   readonly host: string;
   /** Whether the request showed a token: without one a challenge names no error (RFC 6750 §3.1). */
   readonly authorized: boolean;
+  /** That token came under the scheme DPoP. */
+  readonly dpop?: boolean;
   readonly facts: MeshFacts | undefined;
 }
 
@@ -63,6 +65,7 @@ const STATUS = {
   unsupported_protocol_version: 400,
   session_id_missing: 400,
   unauthenticated: 401,
+  invalid_dpop_proof: 401,
   insufficient_scope: 403,
   session_not_found: 404,
   message_too_large: 413,
@@ -110,7 +113,12 @@ export function answerError(error: MeshError, context: AnswerContext): Answer {
   const status = statusOf(error.reason, context);
   const headers: string[] = [];
   if (status === 503 || status === 429) headers.push('Retry-After', retryAfter(error));
-  if (status === 401 || status === 403) headers.push('WWW-Authenticate', challenge(error, context));
+  if (status === 401 || status === 403) {
+    headers.push('WWW-Authenticate', bearerChallenge(error, context));
+    const { proofs } = context.facts ?? {};
+    if (proofs !== undefined && (status === 401 || context.dpop === true))
+      headers.push('WWW-Authenticate', proofChallenge(error, context, proofs));
+  }
   // Each request of an array gets its answer; a refusal of the whole is one error.
   if (status === 200 && context.batch) {
     const errors = context.ids.map((id) => errorMessage(error, id).toString());
@@ -146,15 +154,26 @@ function retryAfter(error: MeshError): string {
   return String(Math.max(1, Math.ceil((error.retryAfterMs ?? DEFAULT_RETRY_MS) / 1_000)));
 }
 
-function challenge(error: MeshError, context: AnswerContext): string {
+/** It comes first, and with the way to the metadata: many clients read no further. */
+function bearerChallenge(error: MeshError, context: AnswerContext): string {
   const { facts, host } = context;
   const parameters: string[] = [];
   if (error.reason === 'insufficient_scope') parameters.push('error="insufficient_scope"');
-  else if (context.authorized) parameters.push('error="invalid_token"');
+  else if (context.authorized && context.dpop !== true) parameters.push('error="invalid_token"');
   const scope = error.scope ?? facts?.scopes.join(' ') ?? '';
   if (scope !== '') parameters.push(`scope="${scope.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '')}"`);
   if (facts !== undefined && facts.issuers.length > 0) {
     parameters.push(`resource_metadata="http://${host}${METADATA_PATH}/mcp"`);
   }
   return parameters.length === 0 ? 'Bearer' : `Bearer ${parameters.join(', ')}`;
+}
+
+/** RFC 9449 §7.1; beside the one for bearers, §7.2. */
+function proofChallenge({ reason }: MeshError, context: AnswerContext, proofs: ProofFacts): string {
+  const parameters: string[] = [];
+  if (reason === 'insufficient_scope' || reason === 'invalid_dpop_proof')
+    parameters.push(`error="${reason}"`);
+  else if (context.dpop === true) parameters.push('error="invalid_token"');
+  parameters.push(`algs="${proofs.algorithms.join(' ')}"`);
+  return `DPoP ${parameters.join(', ')}`;
 }

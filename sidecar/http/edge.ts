@@ -5,7 +5,7 @@ import { slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { HeldToken } from '../credentials/held-token.ts';
-import type { MeshClient } from '../mesh/exchange.ts';
+import type { MeshClient, Proof } from '../mesh/exchange.ts';
 import type { ExchangeKind, SidecarMetrics } from '../ops/metrics.ts';
 import { type AnswerContext, answerError, answerRefusal, jsonAnswer, type Refusal } from './answers.ts';
 import { isBearer } from './bearer.ts';
@@ -17,6 +17,7 @@ import { createHostRules, type HostRules } from './hosts.ts';
 import { acceptsEvents, acceptsJsonAndEvents, isIdentity, isJson, prefersEvents } from './media-types.ts';
 import { metadataAnswer } from './metadata.ts';
 import { type Asked, askedBy, NOTHING_ASKED, type ParsedBody, parseBody } from './parsed-body.ts';
+import { isDpop, proofOf, refuseProof } from './proof.ts';
 import { isAcceptableVersion } from './protocol-version.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -183,12 +184,13 @@ export class Edge {
   #cross(call: Call, crossing: Crossing): void {
     const { head, response } = call;
     const authorization = head.authorization ?? this.#options.heldToken?.current();
-    const refusal = this.#checkCredential(authorization);
+    const refusal = this.#checkCredential(authorization, head.proof);
     if (refusal !== undefined) {
       this.#fail(call, refusal, crossing);
       return;
     }
-    if (this.#answerList(call, crossing, authorization)) return;
+    const proof = this.#proof(head, authorization);
+    if (proof === undefined && this.#answerList(call, crossing, authorization)) return;
     const { kind, body, scanned, ids } = crossing;
     const { sessionId, protocolVersion, lastEventId, traceparent, tracestate } = head;
     const answer = new ExchangeAnswer(response, this.state, {
@@ -202,6 +204,7 @@ export class Edge {
         {
           kind,
           authorization,
+          proof,
           sessionId,
           protocolVersion,
           lastEventId,
@@ -244,17 +247,25 @@ export class Edge {
    * never replaced by the sidecar's own token; and as long as the sidecar does not
    * know whether the mesh serves callers without one, it says that it cannot say.
    */
-  #checkCredential(authorization: string | undefined): MeshError | undefined {
+  #checkCredential(authorization: string | undefined, proof: string | undefined): MeshError | undefined {
     if (authorization !== undefined && isBearer(authorization)) return undefined;
     const { facts } = this.#options.mesh;
     if (facts === undefined) return unreachable();
+    if (authorization !== undefined && isDpop(authorization)) return refuseProof(proof, facts);
     if (authorization !== undefined) {
-      return new MeshError('unauthenticated', 'The Authorization header holds no usable bearer token.');
+      return new MeshError('unauthenticated', 'The Authorization header holds no usable access token.');
     }
     if (this.#options.heldToken !== undefined) {
       return new MeshError('unavailable', 'The token that the sidecar holds cannot be read.');
     }
     return facts.anonymous ? undefined : new MeshError('unauthenticated', 'A bearer token is required.');
+  }
+
+  /** What must cross with a token that is bound to a key; of a bearer's request, nothing does. */
+  #proof({ host = '', proof }: RequestHead, authorization: string | undefined): Proof | undefined {
+    const { facts } = this.#options.mesh;
+    if (authorization === undefined || proof === undefined || facts === undefined) return undefined;
+    return isDpop(authorization) ? proofOf(proof, { host, facts }) : undefined;
   }
 
   #metadata(call: Call): void {
@@ -274,8 +285,10 @@ export class Edge {
   }
 
   #context(head: RequestHead, { ids, batch }: Asked): AnswerContext {
-    const authorized = head.authorization !== undefined;
-    return { ids, batch, host: head.host ?? '', authorized, facts: this.#options.mesh.facts };
+    const { authorization, host = '' } = head;
+    const authorized = authorization !== undefined;
+    const dpop = authorized && isDpop(authorization);
+    return { ids, batch, host, authorized, dpop, facts: this.#options.mesh.facts };
   }
 
   #refuse(call: Call, refusal: Refusal): void {

@@ -17,7 +17,11 @@ export function metadataAnswer(facts: MeshFacts, host: string): Answer | undefin
     resource: facts.resource === '' ? `http://${host}/mcp` : facts.resource,
     authorization_servers: facts.issuers,
     ...(facts.scopes.length > 0 && { scopes_supported: facts.scopes }),
-    bearer_methods_supported: ['header'],
+    bearer_methods_supported: facts.proofs?.required === true ? [] : ['header'],
+    ...(facts.proofs !== undefined && {
+      dpop_signing_alg_values_supported: facts.proofs.algorithms,
+      dpop_bound_access_tokens_required: facts.proofs.required,
+    }),
   };
   return jsonAnswer(200, ['Cache-Control', 'no-store'], Buffer.from(JSON.stringify(document)));
 }

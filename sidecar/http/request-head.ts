@@ -10,6 +10,8 @@ export class RequestHead {
   host: string | undefined = undefined;
   origin: string | undefined = undefined;
   authorization: string | undefined = undefined;
+  /** The DPoP header; two of them are one value that is no proof. */
+  proof: string | undefined = undefined;
   sessionId: string | undefined = undefined;
   protocolVersion: string | undefined = undefined;
   lastEventId: string | undefined = undefined;
@@ -43,8 +45,8 @@ export function readRequestHead(rawHeaders: readonly string[]): RequestHead {
 
 type Field = Exclude<keyof RequestHead, 'duplicate'>;
 
-/** Fields whose values are lists: several lines of them mean one line with commas. */
-const LISTS: ReadonlySet<Field> = new Set<Field>(['accept', 'contentEncoding', 'tracestate']);
+/** Fields whose values are lists: several lines of them mean one line with commas. So do two proofs, which are none (RFC 9449 §4.3). */
+const LISTS: ReadonlySet<Field> = new Set<Field>(['accept', 'contentEncoding', 'tracestate', 'proof']);
 
 /** By lower-case name, and by the spelling that most clients use, which spares a copy. */
 const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>(
@@ -53,6 +55,7 @@ const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>(
       ['Host', 'host'],
       ['Origin', 'origin'],
       ['Authorization', 'authorization'],
+      ['DPoP', 'proof'],
       ['Mcp-Session-Id', 'sessionId'],
       ['MCP-Protocol-Version', 'protocolVersion'],
       ['Last-Event-ID', 'lastEventId'],

@@ -131,6 +131,10 @@ class StreamingMeshClient implements ObservedMeshClient {
       issuers: welcome.issuers,
       scopes: welcome.scopes,
       anonymous: welcome.anonymous,
+      proofs:
+        welcome.proofAlgorithms.length === 0
+          ? undefined
+          : { algorithms: welcome.proofAlgorithms, required: welcome.proofRequired },
       maxMessageBytes: welcome.maxMessageBytes,
     };
     for (const exchange of this.#waiting.empty()) this.#place(exchange, { again: true });

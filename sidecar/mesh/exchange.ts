@@ -1,11 +1,23 @@
 import type { MeshError } from '../../shared/errors.ts';
 import type { Scanned } from '../../shared/json-rpc/message.ts';
 
+/** What shows that whoever sent a request holds the key of its token (RFC 9449 §4). */
+export interface Proof {
+  /** The value of the DPoP header. */
+  readonly jwt: string;
+  /** By which the client may have called this sidecar. */
+  readonly urls: readonly string[];
+  /** Names the HTTP request: random, and the same when it is sent again. */
+  readonly request: string;
+}
+
 /** One HTTP request of a client, as the edge hands it to the mesh. */
 export interface ExchangeRequest {
   readonly kind: 'message' | 'listen' | 'terminate';
   /** The exact Authorization header of this request, or the sidecar's own token's; undefined when there is none. */
   readonly authorization: string | undefined;
+  /** With a token of the scheme DPoP. */
+  readonly proof?: Proof | undefined;
   readonly sessionId: string | undefined;
   readonly protocolVersion: string | undefined;
   readonly lastEventId: string | undefined;
@@ -47,6 +59,13 @@ export interface ExchangeHandle {
   resume(): void;
 }
 
+export interface ProofFacts {
+  /** In which proofs may be signed. */
+  readonly algorithms: readonly string[];
+  /** Whether every token must be bound. */
+  readonly required: boolean;
+}
+
 /** What Welcome told about the mesh; undefined before the first one. */
 export interface MeshFacts {
   readonly replica: string;
@@ -54,6 +73,8 @@ export interface MeshFacts {
   readonly issuers: readonly string[];
   readonly scopes: readonly string[];
   readonly anonymous: boolean;
+  /** Tokens that are bound to a key of the client (RFC 9449); absent, none are taken. */
+  readonly proofs?: ProofFacts | undefined;
   readonly maxMessageBytes: number;
 }
 

@@ -8,6 +8,7 @@ import {
   DEFAULT_MAX_MESSAGE_BYTES,
   type GoAway,
   GREETING_MS,
+  PROOFS,
   type ReceivedReplicaFrame,
   type ReceivedReplicaFrames,
   type Refused,
@@ -130,7 +131,7 @@ export class ReplicaStream implements CapabilitySource {
     });
     this.#listen();
     const { node, build, virtualServer } = options.self;
-    const features = options.lists === undefined ? [] : [CAPABILITIES];
+    const features = options.lists === undefined ? [PROOFS] : [CAPABILITIES, PROOFS];
     this.outbox.control({ hello: { node, build, virtualServer, features } });
   }
 

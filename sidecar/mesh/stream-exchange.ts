@@ -79,6 +79,7 @@ export class StreamExchange extends Lane<SidecarFrame> implements Reader {
       body: null,
       more: null,
       follows: this.client.follows || null,
+      proof: request.proof === undefined ? null : { ...request.proof, urls: [...request.proof.urls] },
     };
     this.push({ open }, open, request.body);
     if (this.client.detached) this.detach();

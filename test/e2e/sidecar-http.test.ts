@@ -73,6 +73,7 @@ describe('the sidecar speaks Streamable HTTP', () => {
       sessionId: 'session-a',
       protocolVersion: '2025-06-18',
       lastEventId: undefined,
+      proof: undefined,
       traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
       tracestate: 'vendor=1',
       ids: ['"0"'],

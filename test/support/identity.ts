@@ -82,6 +82,7 @@ export function verifierFor(
     verdictCacheMs: 60_000,
     clockToleranceMs: 5_000,
     tokenGraceMs: 30_000,
+    proofs: { required: false, algorithms: ['ES256', 'EdDSA'] },
     ...changed,
   };
   const verifier = createVerifier(settings, { clock, log, fetch: fetchAndKeep });

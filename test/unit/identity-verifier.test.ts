@@ -134,6 +134,7 @@ describe('the identity of a caller', () => {
           acceptLoopbackAudience: false,
           verdictCacheMs: 60_000,
           clockToleranceMs: 5_000,
+          proofs: { required: false, algorithms: ['ES256'] },
           tokenGraceMs: 30_000,
         },
         { clock: systemClock, log: silentLogger },

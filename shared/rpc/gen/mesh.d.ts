@@ -389,6 +389,12 @@ export namespace outrigger {
 
                 /** Welcome maxMessageBytes */
                 maxMessageBytes?: (number|null);
+
+                /** Welcome proofAlgorithms */
+                proofAlgorithms?: (string[]|null);
+
+                /** Welcome proofRequired */
+                proofRequired?: (boolean|null);
             }
 
             /** Represents a Welcome. */
@@ -426,6 +432,12 @@ export namespace outrigger {
 
                 /** Welcome maxMessageBytes. */
                 public maxMessageBytes: number;
+
+                /** Welcome proofAlgorithms. */
+                public proofAlgorithms: string[];
+
+                /** Welcome proofRequired. */
+                public proofRequired: boolean;
 
                 /**
                  * Encodes the specified Welcome message. Does not implicitly {@link outrigger.mesh.v1.Welcome.verify|verify} messages.
@@ -698,6 +710,9 @@ export namespace outrigger {
 
                 /** Open follows */
                 follows?: (boolean|null);
+
+                /** Open proof */
+                proof?: (outrigger.mesh.v1.IProof|null);
             }
 
             /** Represents an Open. */
@@ -745,6 +760,9 @@ export namespace outrigger {
                 /** Open follows. */
                 public follows: boolean;
 
+                /** Open proof. */
+                public proof?: (outrigger.mesh.v1.IProof|null);
+
                 /**
                  * Encodes the specified Open message. Does not implicitly {@link outrigger.mesh.v1.Open.verify|verify} messages.
                  * @param message Open message or plain object to encode
@@ -772,6 +790,56 @@ export namespace outrigger {
                     LISTEN = 1,
                     TERMINATE = 2
                 }
+            }
+
+            /** Properties of a Proof. */
+            interface IProof {
+
+                /** Proof jwt */
+                jwt?: (string|null);
+
+                /** Proof urls */
+                urls?: (string[]|null);
+
+                /** Proof request */
+                request?: (string|null);
+            }
+
+            /** Represents a Proof. */
+            class Proof implements IProof {
+
+                /**
+                 * Constructs a new Proof.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: outrigger.mesh.v1.IProof);
+
+                /** Proof jwt. */
+                public jwt: string;
+
+                /** Proof urls. */
+                public urls: string[];
+
+                /** Proof request. */
+                public request: string;
+
+                /**
+                 * Encodes the specified Proof message. Does not implicitly {@link outrigger.mesh.v1.Proof.verify|verify} messages.
+                 * @param message Proof message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                public static encode(message: outrigger.mesh.v1.IProof, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a Proof message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns Proof
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): outrigger.mesh.v1.Proof;
             }
 
             /** Properties of a Data. */

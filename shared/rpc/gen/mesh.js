@@ -562,6 +562,7 @@ export const outrigger = $root.outrigger = (() => {
                     this.issuers = [];
                     this.scopes = [];
                     this.replaySafeTools = [];
+                    this.proofAlgorithms = [];
                     if (properties)
                         for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
                             if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -577,6 +578,8 @@ export const outrigger = $root.outrigger = (() => {
                 Welcome.prototype.anonymous = false;
                 Welcome.prototype.replaySafeTools = $util.emptyArray;
                 Welcome.prototype.maxMessageBytes = 0;
+                Welcome.prototype.proofAlgorithms = $util.emptyArray;
+                Welcome.prototype.proofRequired = false;
 
                 Welcome.encode = function encode(message, writer, q) {
                     if (!writer)
@@ -607,6 +610,11 @@ export const outrigger = $root.outrigger = (() => {
                             writer.uint32(66).string(message.replaySafeTools[i]);
                     if (message.maxMessageBytes != null && Object.hasOwnProperty.call(message, "maxMessageBytes"))
                         writer.uint32(72).uint32(message.maxMessageBytes);
+                    if (message.proofAlgorithms != null && message.proofAlgorithms.length)
+                        for (let i = 0; i < message.proofAlgorithms.length; ++i)
+                            writer.uint32(82).string(message.proofAlgorithms[i]);
+                    if (message.proofRequired != null && Object.hasOwnProperty.call(message, "proofRequired"))
+                        writer.uint32(88).bool(message.proofRequired);
                     return writer;
                 };
 
@@ -675,6 +683,16 @@ export const outrigger = $root.outrigger = (() => {
                             }
                         case 9: {
                                 message.maxMessageBytes = reader.uint32();
+                                break;
+                            }
+                        case 10: {
+                                if (!(message.proofAlgorithms && message.proofAlgorithms.length))
+                                    message.proofAlgorithms = [];
+                                message.proofAlgorithms.push(reader.string());
+                                break;
+                            }
+                        case 11: {
+                                message.proofRequired = reader.bool();
                                 break;
                             }
                         default:
@@ -1072,6 +1090,7 @@ export const outrigger = $root.outrigger = (() => {
                 Open.prototype.body = $util.newBuffer([]);
                 Open.prototype.more = false;
                 Open.prototype.follows = false;
+                Open.prototype.proof = null;
 
                 Open.encode = function encode(message, writer, q) {
                     if (!writer)
@@ -1104,6 +1123,8 @@ export const outrigger = $root.outrigger = (() => {
                         writer.uint32(88).bool(message.more);
                     if (message.follows != null && Object.hasOwnProperty.call(message, "follows"))
                         writer.uint32(96).bool(message.follows);
+                    if (message.proof != null && Object.hasOwnProperty.call(message, "proof"))
+                        $root.outrigger.mesh.v1.Proof.encode(message.proof, writer.uint32(106).fork(), q + 1).ldelim();
                     return writer;
                 };
 
@@ -1178,6 +1199,10 @@ export const outrigger = $root.outrigger = (() => {
                                 message.follows = reader.bool();
                                 break;
                             }
+                        case 13: {
+                                message.proof = $root.outrigger.mesh.v1.Proof.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
                         default:
                             reader.skipType(tag & 7, long);
                             break;
@@ -1200,6 +1225,90 @@ export const outrigger = $root.outrigger = (() => {
                 })();
 
                 return Open;
+            })();
+
+            v1.Proof = (function() {
+
+                function Proof(properties) {
+                    this.urls = [];
+                    if (properties)
+                        for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                }
+
+                Proof.prototype.jwt = "";
+                Proof.prototype.urls = $util.emptyArray;
+                Proof.prototype.request = "";
+
+                Proof.encode = function encode(message, writer, q) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (q === undefined)
+                        q = 0;
+                    if (q > $util.recursionLimit)
+                        throw Error("max depth exceeded");
+                    if (message.jwt != null && Object.hasOwnProperty.call(message, "jwt"))
+                        writer.uint32(10).string(message.jwt);
+                    if (message.urls != null && message.urls.length)
+                        for (let i = 0; i < message.urls.length; ++i)
+                            writer.uint32(18).string(message.urls[i]);
+                    if (message.request != null && Object.hasOwnProperty.call(message, "request"))
+                        writer.uint32(26).string(message.request);
+                    return writer;
+                };
+
+                Proof.decode = function decode(reader, length, error, long) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (long === undefined)
+                        long = 0;
+                    if (long > $Reader.recursionLimit)
+                        throw Error("maximum nesting depth exceeded");
+                    let end, message;
+                    if (length === undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = new $root.outrigger.mesh.v1.Proof();
+                    while (reader.pos < end) {
+                        let tag = reader.uint32();
+                        if (tag === error)
+                            break;
+                        switch (tag >>> 3) {
+                        case 1: {
+                                message.jwt = reader.string();
+                                break;
+                            }
+                        case 2: {
+                                if (!(message.urls && message.urls.length))
+                                    message.urls = [];
+                                message.urls.push(reader.string());
+                                break;
+                            }
+                        case 3: {
+                                message.request = reader.string();
+                                break;
+                            }
+                        default:
+                            reader.skipType(tag & 7, long);
+                            break;
+                        }
+                    }
+                    if (length !== undefined) {
+                        if (reader.pos !== end)
+                            throw RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    return message;
+                };
+
+                return Proof;
             })();
 
             v1.Data = (function() {
