@@ -28,6 +28,8 @@ const PROGRAMS = {
   'connect.js': 'sidecar/connect/main.ts',
   'webhook.js': 'control-plane/injector/main.ts',
   'pins.js': 'control-plane/pins/main.ts',
+  'doctor.js': 'control-plane/doctor/main.ts',
+  'sidecar-doctor.js': 'sidecar/doctor/main.ts',
 };
 /** The page of the dashboard, beside the programs: its script is bundled, the rest is as it is. */
 const PAGE = 'control-plane/dashboard/page';
@@ -61,11 +63,13 @@ export async function build() {
 /** Every program into this folder, with esbuild's plugins if any. Rejects, when the others are there, with those that cannot be. */
 export async function bundleAll(folder, plugins = []) {
   const { build: bundle } = await import('esbuild');
-  const results = await Promise.allSettled(
-    Object.entries(PROGRAMS).map(([output, source]) =>
+  const results = await Promise.allSettled([
+    ...Object.entries(PROGRAMS).map(([output, source]) =>
       bundle({ ...settings(source, join(folder, output)), plugins }),
     ),
-  );
+    bundle(pageSettings(join(folder, 'dashboard.js'))),
+  ]);
+  for (const file of PAGE_FILES) copyFileSync(join(root, PAGE, file), join(folder, file));
   copyFileSync(join(root, '.ci/launcher.mjs'), join(folder, 'outrigger.js'));
   chmodSync(join(folder, 'outrigger.js'), 0o755);
   const failed = results.filter(({ status }) => status === 'rejected');
@@ -97,8 +101,23 @@ function settings(source, outfile) {
   };
 }
 
+/** For browsers, which get nothing of Node and no map of the sources. */
+function pageSettings(outfile) {
+  return {
+    ...settings(`${PAGE}/main.ts`, outfile),
+    platform: 'browser',
+    target: 'es2022',
+    banner: {},
+    external: [],
+    sourcemap: false,
+    charset: 'utf8',
+  };
+}
+
 function isFresh() {
-  const outputs = [...Object.keys(PROGRAMS), 'outrigger.js'].map((name) => join(dist, name));
+  const outputs = [...Object.keys(PROGRAMS), 'outrigger.js', 'dashboard.js', ...PAGE_FILES].map((name) =>
+    join(dist, name),
+  );
   if (!outputs.every((file) => existsSync(file))) return false;
   const built = Math.min(...outputs.map((file) => statSync(file).mtimeMs));
   return SOURCES.every((source) => newest(join(root, source)) < built);

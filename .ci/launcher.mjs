@@ -12,6 +12,7 @@ const programs = {
   connect: 'connect.js',
   webhook: 'webhook.js',
   pins: 'pins.js',
+  doctor: 'doctor.js',
 };
 const [name = '', ...rest] = process.argv.slice(2);
 const asked = Object.hasOwn(programs, name) && !rest.includes('--help') && !rest.includes('-h');

@@ -23,13 +23,22 @@ const FILE = 'keys.json';
 /** The configured keys, or those of the state folder. Throws `ExitError` when the folder's cannot be read or made. */
 export function loadKeys(configured: Keys | undefined, stateFolder: string): Keys {
   if (configured !== undefined) return configured;
-  const file = join(stateFolder, FILE);
+  const file = keyFileIn(stateFolder);
   try {
     return readKeys(file) ?? makeKeys(stateFolder, file);
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'it is not a key file';
     throw new ExitError(`${file}: the keys of the embedded store cannot be read or made: ${why}`);
   }
+}
+
+/** The keys in a state folder; undefined where none were made yet. Throws where they cannot be read. */
+export function keysIn(stateFolder: string): Keys | undefined {
+  return readKeys(keyFileIn(stateFolder));
+}
+
+export function keyFileIn(stateFolder: string): string {
+  return join(stateFolder, FILE);
 }
 
 /** 32 bytes from their base64, base64url or hex form; undefined when it is none of these. */

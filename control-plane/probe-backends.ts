@@ -6,7 +6,7 @@ import type { Logger } from '../shared/log.ts';
 import { NEWEST_VERSION } from '../shared/protocol-versions.ts';
 import { redact } from '../shared/redact.ts';
 import { VERSION } from '../shared/version.ts';
-import type { Backend, BackendSession } from './backend/backend.ts';
+import { type Backend, BackendFault, type BackendSession } from './backend/backend.ts';
 import { createBoundedFetch } from './backend/bounded-fetch.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { createStrategy } from './credentials/create.ts';
@@ -22,6 +22,8 @@ export interface ProbeOptions<Answer> {
   readonly backends: readonly BackendSettings[];
   /** Under whose credentials; undefined: under those that are nobody's own. */
   readonly caller: Caller | undefined;
+  /** Whether a backend that needs a caller's credential is asked without any where there is no caller; it says then whether it is there. */
+  readonly evenWithout?: boolean;
   /** How the backends are told who asks. */
   readonly client: string;
   readonly program: Pick<Program, 'defer' | 'stopping'>;
@@ -38,7 +40,7 @@ export interface Probe {
   readonly signal: AbortSignal;
 }
 
-/** What came of one backend: its answer; why there is none; or that it needs a caller's credential, and there is no caller. */
+/** What came of one backend: its answer; why there is none; or that its credential is each caller's own, and there is no caller. */
 export type ProbeResult<Answer> =
   | { readonly kind: 'answer'; readonly backend: string; readonly answer: Answer }
   | { readonly kind: 'problem'; readonly backend: string; readonly problem: string; readonly error: unknown }
@@ -66,9 +68,12 @@ export function probeBackends<Answer>(options: ProbeOptions<Answer>): Promise<Pr
         if (backend === undefined) throw new Error('it is not configured');
         const strategy = strategyOf(each, providers.fetch);
         const { caller } = options;
-        if (caller === undefined && strategy.unattended === undefined)
-          return { kind: 'needs_caller', backend: name, strategy: strategy.name };
+        const needsCaller = caller === undefined && strategy.unattended === undefined;
         const signal = program.stopping;
+        if (needsCaller) {
+          if (options.evenWithout === true) await openToAnybody({ backend, settings: each, signal }, options);
+          return { kind: 'needs_caller', backend: name, strategy: strategy.name };
+        }
         const credential = await credentialFrom(strategy, { caller, backend: name, signal });
         const answer = await inSession({ backend, credential, timeouts: each.timeouts, signal }, options);
         return { kind: 'answer', backend: name, answer };
@@ -93,6 +98,23 @@ export async function callerOf(
     throw new ExitError(`--token-file: the token is refused: ${redact(why)}`);
   }
 }
+
+/** That it asks who is there is the answer of a backend that is. */
+async function openToAnybody(
+  asked: { readonly backend: Backend; readonly settings: BackendSettings; readonly signal: AbortSignal },
+  { client }: Pick<ProbeOptions<unknown>, 'client'>,
+): Promise<void> {
+  const { backend, settings, signal } = asked;
+  const probe = { backend, credential: {}, timeouts: settings.timeouts, signal };
+  try {
+    await inSession(probe, { client, ask: () => Promise.resolve() });
+  } catch (error) {
+    const asksWho = error instanceof BackendFault && ASKS_WHO.has(error.kind);
+    if (!asksWho) throw error;
+  }
+}
+
+const ASKS_WHO: ReadonlySet<BackendFault['kind']> = new Set(['unauthorized', 'forbidden']);
 
 async function inSession<Answer>(
   asked: Omit<Probe, 'session'>,

@@ -152,6 +152,31 @@ outrigger
     }),
   );
 
+outrigger
+  .command('doctor')
+  .description('look at everything that a mesh rests on, and say what to do about what is wrong')
+  .option('--config <file>', 'of a control plane (else outrigger.yaml, where there is one)')
+  .option('--sidecar-config <file>', 'of a sidecar (else sidecar.yaml, or $OUTRIGGER_SIDECAR_CONFIG)')
+  .option('--address <host:port>', 'a replica that must answer (else $OUTRIGGER_ADMIN_ADDRESS)')
+  .option('--token-file <file>', 'a token with the admin role (else $OUTRIGGER_ADMIN_TOKEN[_FILE])')
+  .option('--caller-token-file <file>', 'ask backends under the token of a caller; - is standard input')
+  .option('--ca <file>', 'who vouches for the replica: TLS')
+  .option('--cert <file>', 'a certificate of your own')
+  .option('--key <file>', 'and its key')
+  .addOption(
+    new Option('-o, --output <format>', 'for people or for programs')
+      .choices(['table', 'json', 'yaml'])
+      .default('table'),
+  )
+  .addHelpText(
+    'after',
+    `
+Looks, as far as what it is given leads: at versions, configuration, ports, store, keys, clocks, issuers,
+backends (a whole handshake each), certificates, tokens, replicas and sidecars. Nothing is changed.
+
+Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 64 wrong usage.`,
+  );
+
 const pins = outrigger
   .command('pins')
   .description('approve what tools and prompts say of themselves, and see what changed since');

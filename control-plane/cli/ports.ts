@@ -13,11 +13,21 @@ export interface Claim {
 export async function checkFree(claims: readonly Claim[]): Promise<void> {
   const taken: string[] = [];
   for (const { what, address } of claims) {
-    if (address.port === 0 || (await canListen(address))) continue;
-    taken.push(`port ${address.port} (${what}) is in use by ${holderOf(address.port) ?? 'another process'}`);
+    // Any other error is the program's own to meet and to name.
+    if (address.port === 0 || (await listenError(address)) !== 'EADDRINUSE') continue;
+    taken.push(`port ${address.port} (${what}) is in use by ${holderOf(address.port)}`);
   }
   if (taken.length === 0) return;
   throw new ExitError(`${taken.join('\n')}\nend it, or choose other ports with --port-base`);
+}
+
+/** Why nobody could listen there at this moment, as the system's code; undefined where somebody could. */
+export function listenError({ host, port }: Address): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown'));
+    server.listen(port, host, () => server.close(() => resolve(undefined)));
+  });
 }
 
 /** A port that is free at this moment. */
@@ -37,17 +47,8 @@ export function showAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function canListen({ host, port }: Address): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    // Any other error is the program's own to meet and to name.
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
-    server.listen(port, host, () => server.close(() => resolve(true)));
-  });
-}
-
-/** `node (pid 12)`, where this system tells and the process is ours to see. */
-function holderOf(port: number): string | undefined {
+/** `node (pid 12)`, where this system tells and the process is ours to see; else `another process`. */
+export function holderOf(port: number): string {
   try {
     const inodes = new Set(
       ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => listeningInodes(file, port)),
@@ -58,7 +59,7 @@ function holderOf(port: number): string | undefined {
   } catch {
     // Not Linux, or gone meanwhile.
   }
-  return undefined;
+  return 'another process';
 }
 
 const LISTEN = '0A';

@@ -30,10 +30,18 @@ export class AdminCallError extends Error {
   readonly retryAfterMs: number | undefined;
 
   constructor({ code, details, metadata }: Pick<ServiceError, 'code' | 'details' | 'metadata'>) {
-    super(details);
+    super(plainly(details));
     this.status = status[code];
     this.retryAfterMs = retryAfter(metadata);
   }
+}
+
+/** The library's way to say that nobody could be reached, cut to the system's own words. */
+function plainly(details: string): string {
+  return (
+    /^No connection established\. Last error: (?:Error: )?(.+?)\. Resolution note:/.exec(details)?.[1] ??
+    details
+  );
 }
 
 const DEADLINE_MS = 15_000;

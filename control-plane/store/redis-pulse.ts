@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { Cluster } from 'ioredis';
 import type { RedisAlarms } from './redis-alarms.ts';
+import { maxmemoryPolicyOf, primariesOf } from './redis-facts.ts';
 import type { RedisLink } from './redis-link.ts';
 import { number, text } from './redis-replies.ts';
 import { HEADER, script } from './redis-script.ts';
@@ -127,10 +127,7 @@ export class RedisPulse {
 
   async #inspect(): Promise<void> {
     const { link, mustNotEvict, alarms } = this.#options;
-    const { client } = link;
-    const servers = client instanceof Cluster ? client.nodes('master') : [client];
-    const answers = await link.ask(() => Promise.all(servers.map((server) => server.info('memory'))));
-    const policies = answers.map((info) => /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'unknown');
+    const policies = await link.ask(() => Promise.all(primariesOf(link.client).map(maxmemoryPolicyOf)));
     const evicting = policies.find((policy) => policy !== 'noeviction');
     if (evicting === undefined) {
       this.#verdict = 'good';

@@ -24,6 +24,8 @@ const HOMES: readonly Home[] = [
   { packages: /^@cedar-policy\//, at: /^control-plane\/identity\/cedar-/ },
   { packages: /^(ioredis|lmdb)(\/|$)/, at: /^control-plane\/store\// },
   { packages: /^undici(\/|$)/, at: /^control-plane\/backend\// },
+  // Loaded by whoever writes traces, and by nobody else.
+  { packages: /^@opentelemetry\//, at: /^shared\/telemetry\/(otlp-tracer|span-queue)\.ts$/ },
   { packages: /^@modelcontextprotocol\/(sdk\/client|client)(\/|$)/, at: /^control-plane\/backend\// },
   {
     packages: /^(openid-client|oauth4webapi)(\/|$)/,
@@ -51,10 +53,23 @@ const SIBLINGS: Readonly<Record<string, readonly RegExp[]>> = {
   'virtual-server': [],
   credentials: [],
   ops: [],
+  dashboard: [],
   connect: [/^credentials\//, /^identity\//],
   // The webhook is a program of its own, with the health and metrics of all.
   injector: [/^ops\/(server|health)\.ts$/],
   // A program of its own, which asks the backends as a replica does.
+  // A program of its own, which looks at all that the others rest on, with their own code.
+  doctor: [
+    /^config\.ts$/,
+    /^keys\.ts$/,
+    /^policy-check\.ts$/,
+    /^probe-backends\.ts$/,
+    /^backend\/backend\.ts$/,
+    /^identity\/issuer-documents\.ts$/,
+    /^store\/(embedded|inspect)\.ts$/,
+    /^rpc\/admin-client\.ts$/,
+    /^cli\//,
+  ],
   pins: [/^config\.ts$/, /^probe-backends\.ts$/, /^virtual-server\//],
   // The command that explains a decision makes it as a replica does.
   cli: [/^rpc\/admin-client\.ts$/, /^config(\.ts$|\/)/, /^injector\//, /^policy-check\.ts$/],

@@ -1,3 +1,5 @@
+import { clean, cut, padded, widthOf } from './text.ts';
+
 /** A table for people: columns as wide as their longest text, the widest cut where the terminal ends. */
 
 export interface Column<Row> {
@@ -17,7 +19,7 @@ export function table<Row>(
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ text }) => clean(text(row)))),
   ];
-  const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
+  const widths = columns.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ''))));
   if (width !== undefined) shrink(widths, width - GAP.length * (columns.length - 1));
   return lines
     .map((line) =>
@@ -43,12 +45,7 @@ function shrink(widths: number[], room: number): void {
 }
 
 function cell(text: string, width: number): string {
-  return text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text.padEnd(width);
-}
-
-/** What a client says of itself is printed: it must not steer the terminal. */
-export function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ');
+  return padded(cut(text, width), width);
 }
 
 function sum(numbers: readonly number[]): number {

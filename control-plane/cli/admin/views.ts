@@ -1,4 +1,5 @@
-import { type Column, clean, table } from './table.ts';
+import { type Column, table } from './table.ts';
+import { clean } from './text.ts';
 import { age, id, isRow, joined, mib, type Row, rows, text } from './values.ts';
 
 /** Answers of the admin API as people read them. */
