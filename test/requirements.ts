@@ -678,10 +678,7 @@ export const FAULTS = {
     text: 'fd exhaustion (EMFILE), disk full, heap near limit → shed 503 before death (Envoy overload: shrink at 95 %, stop accepting at 98 %)',
     deferred: 'overload is not shed yet',
   },
-  C11: {
-    text: 'mixed versions N / N+1 (proto, record schema) → both directions work',
-    partly: 'frames and fields of the mesh stream; records have one schema so far',
-  },
+  C11: { text: 'mixed versions N / N+1 (proto, record schema) → both directions work' },
   C12: {
     text: 'config push invalid (bad URL, duplicate backend name) → rejected, old config stays, metric',
   },

@@ -55,7 +55,11 @@ export function withCancelled(
   return [...cancelled, { id, epoch, ...told }].slice(-MOST_CANCELLED);
 }
 
-/** What the store keeps of a session beyond the header: sealed, and without any credential. */
+/**
+ * What the store keeps of a session beyond the header: sealed, and without any credential. A newer release
+ * may have written more of it. What it wrote beside these fields is carried along unchanged, so a new field
+ * must still be true when an older owner has served the session meanwhile: name the epoch, or leave it out.
+ */
 export interface SessionBody {
   /** The negotiated MCP revision. */
   readonly protocolVersion: string;

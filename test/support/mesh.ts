@@ -111,6 +111,8 @@ export interface MeshOptions {
   readonly spread?: boolean;
   /** Each replica has an address of its own, and the sidecars look all of them up by one name. */
   readonly headless?: boolean;
+  /** Another build of the `outrigger` command for some: `a` is the first replica, `sidecar 1` the first sidecar. */
+  readonly builds?: Readonly<Record<string, string>>;
   /** False: returns as soon as the processes run. */
   readonly awaitReady?: boolean;
 }
@@ -200,7 +202,8 @@ class RunningMesh implements Mesh {
     const shared = take();
     const files = await this.#writeFiles(options, `${this.#service.name}:${shared}`);
     const env = { ...keyEnvironment(), ...options.env };
-    const { logLevel = 'info', headless = false } = options;
+    const { logLevel = 'info', headless = false, builds = {} } = options;
+    const buildOf = (name: string) => builds[name] ?? OUTRIGGER;
     const common = [
       '--log-format',
       'json',
@@ -213,7 +216,14 @@ class RunningMesh implements Mesh {
       if (options.config['connect'] !== undefined) args.push('--connect', connect);
       const place = headless ? { host: hostOf(index), port: shared } : { host: HOST, port: take() };
       this.#replicas.push(
-        newReplica({ name, ...place, opsPort: take(), connect, args: [...args, ...common], env }),
+        newReplica({
+          name,
+          ...place,
+          opsPort: take(),
+          connect,
+          args: [buildOf(name), ...args, ...common],
+          env,
+        }),
       );
     }
     await Promise.all(this.#replicas.map((each) => each.start({ awaitReady })));
@@ -224,7 +234,8 @@ class RunningMesh implements Mesh {
       const args = ['sidecar', '--config', files.sidecar, '--node', node];
       if (!headless) args.push(...addresses.flatMap((address) => ['--control-plane', address]));
       const name = `sidecar ${index + 1}`;
-      const program = { name, host: HOST, port: take(), opsPort: take(), args: [...args, ...common] };
+      const all = [buildOf(name), ...args, ...common];
+      const program = { name, host: HOST, port: take(), opsPort: take(), args: all };
       this.#sidecars.push(newSidecar({ ...program, env: headless ? { ...env, ...this.#service.env } : env }));
     }
     await Promise.all(this.#sidecars.map((each) => each.start({ awaitReady })));
@@ -319,7 +330,7 @@ function newSidecar(options: ProgramOptions): Sidecar {
 function specOf({ name, host, port, opsPort, args, env }: ProgramOptions): ProgramSpec {
   return {
     name,
-    args: [OUTRIGGER, ...args, '--listen', `${host}:${port}`, '--ops', `${HOST}:${opsPort}`],
+    args: [...args, '--listen', `${host}:${port}`, '--ops', `${HOST}:${opsPort}`],
     env,
     readyUrl: `http://${HOST}:${opsPort}/readyz`,
   };

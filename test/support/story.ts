@@ -76,6 +76,9 @@ export interface SettingOptions {
   readonly awaitReady?: boolean;
   /** The sidecars look the replicas up by one name, each replica is home to some; no path lies between. */
   readonly headless?: boolean;
+  readonly builds?: MeshOptions['builds'];
+  /** Sidecar *i* has replica *i* as its home. */
+  readonly spread?: boolean;
 }
 
 /** `effect` must not run twice; `lookup` may, says configuration. Both answer after `ms`. */
@@ -113,7 +116,9 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
       ...(options.sidecarConfig === undefined ? {} : { sidecarConfig: options.sidecarConfig }),
       env: { OUTRIGGER_TEST_CREDENTIAL: BACKEND_CREDENTIAL.slice('Bearer '.length), ...options.env },
       awaitReady: options.awaitReady ?? true,
-      ...(options.headless === true ? { headless: true, spread: true } : {}),
+      headless: options.headless ?? false,
+      spread: options.spread ?? options.headless ?? false,
+      ...(options.builds === undefined ? {} : { builds: options.builds }),
       async via(replica) {
         const path = await startProxy(replica);
         paths.set(replica.name, path);
