@@ -16,6 +16,7 @@ export function createPassthroughStrategy({ audience }: { readonly audience: str
     name: 'passthrough',
     obtain({ caller, backend }) {
       const identity = identified(caller, backend);
+      if (identity.boundTo !== undefined) throw boundToItsKey(backend);
       if (!identity.audience.includes(audience)) throw notMeantFor(backend);
       const known = credentials.get(identity);
       if (known !== undefined) return known;
@@ -26,6 +27,12 @@ export function createPassthroughStrategy({ audience }: { readonly audience: str
     },
     expiresAt: (credential) => expiries.get(credential),
   };
+}
+
+/** Only its holder's key makes it good (RFC 9449); an exchange gives the backend a token of its own. */
+function boundToItsKey(backend: string): MeshError {
+  const text = `The token of this caller is bound to a key and cannot be handed on to the backend "${backend}", which would need an exchanged one.`;
+  return new MeshError('backend_unauthorized', text, { backend });
 }
 
 function notMeantFor(backend: string): MeshError {

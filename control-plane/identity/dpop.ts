@@ -34,13 +34,15 @@ export interface ProofCheckerOptions {
   readonly algorithms: readonly string[];
   readonly clockToleranceMs: number;
   readonly note: Note;
+  /** Proofs of one principal that this replica takes within two minutes. */
+  readonly most?: number;
 }
 
 /** How old a proof may be. */
 const LONGEST_AGE_MS = 60_000;
 /** A proof that was used is remembered for so long: longer than any replica would take it, though its clock were 50 s behind. */
 const REMEMBERED_MS = 120_000;
-/** Proofs of one principal that one replica has remembered within that time; 500 requests a second. */
+/** 500 requests a second. */
 const MOST_PROOFS = 60_000;
 const LONGEST_PROOF = 8 * 1024;
 const LONGEST_JTI = 256;
@@ -109,13 +111,14 @@ export class ProofChecker {
   }
 
   #count(bindingKey: string): void {
-    const now = this.#options.clock.now();
+    const { clock, most = MOST_PROOFS } = this.#options;
+    const now = clock.now();
     if (now >= this.#usedUntil) {
       this.#used.clear();
       this.#usedUntil = now + REMEMBERED_MS;
     }
     const used = this.#used.get(bindingKey) ?? 0;
-    if (used >= MOST_PROOFS) {
+    if (used >= most) {
       throw new MeshError('rate_limited', 'This caller has used too many proofs of possession.', {
         retryAfterMs: this.#usedUntil - now,
       });

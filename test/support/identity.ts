@@ -12,7 +12,7 @@ export interface MovableClock extends Clock {
   forward(ms: number): void;
 }
 
-function movableClock(): MovableClock {
+export function movableClock(): MovableClock {
   let offset = 0;
   return {
     now: () => Date.now() + offset,

@@ -17,6 +17,12 @@ export interface ClientOptions {
   readonly url: string;
   /** Anonymous when absent. */
   readonly token?: string | undefined;
+  /** The headers that show a token; as a bearer's where absent. */
+  readonly shows?: (request: {
+    readonly method: string;
+    readonly url: string;
+    readonly token: string;
+  }) => Readonly<Record<string, string>>;
   readonly protocolVersion?: string;
   readonly capabilities?: Readonly<Record<string, unknown>>;
 }
@@ -204,6 +210,7 @@ export class McpClient {
       readonly url?: string | undefined;
       readonly token?: string | undefined;
       readonly sessionId?: string;
+      readonly shows?: NonNullable<ClientOptions['shows']>;
     } = {},
   ): McpClient {
     const { url = this.url, sessionId = this.sessionId } = change;
@@ -255,20 +262,25 @@ export class McpClient {
   /** Opens the GET stream, or resumes the stream of this event. */
   async listen(lastEventId?: string): Promise<Incoming> {
     const resume = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
-    const incoming = new Incoming(this.url, { method: 'GET', headers: { ...this.headers(), ...resume } });
+    const incoming = new Incoming(this.url, {
+      method: 'GET',
+      headers: { ...this.headers('GET'), ...resume },
+    });
     await incoming.begun;
     return incoming;
   }
 
   /** Ends the session. */
   end(): Promise<Reply> {
-    return new Incoming(this.url, { method: 'DELETE', headers: this.headers() }).reply();
+    return new Incoming(this.url, { method: 'DELETE', headers: this.headers('DELETE') }).reply();
   }
 
-  headers(): Record<string, string> {
+  headers(method = 'POST'): Record<string, string> {
+    const { url, token } = this;
+    const { shows = ({ token }) => ({ authorization: `Bearer ${token}` }) } = this.#options;
     return {
       accept: 'application/json, text/event-stream',
-      ...(this.token === undefined ? {} : { authorization: `Bearer ${this.token}` }),
+      ...(token === undefined ? {} : shows({ method, url, token })),
       ...(this.sessionId === undefined ? {} : { 'mcp-session-id': this.sessionId }),
     };
   }
