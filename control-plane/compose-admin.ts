@@ -9,11 +9,13 @@ import { LiveVerifier } from './identity/live-verifier.ts';
 import type { Keys } from './keys.ts';
 import type { LiveSettings } from './live-settings.ts';
 import type { CallCounts } from './ops/call-counts.ts';
+import type { History } from './ops/history.ts';
 import { type ConfigControl, configAnswers } from './rpc/admin-config-answers.ts';
 import { fleetAnswers } from './rpc/admin-fleet-answers.ts';
 import { AdminGate } from './rpc/admin-gate.ts';
 import { AdminLocal } from './rpc/admin-local.ts';
 import { AdminPeers } from './rpc/admin-peers.ts';
+import { AdminQuestions } from './rpc/admin-questions.ts';
 import { adminService } from './rpc/admin-service.ts';
 import { sessionAnswers } from './rpc/admin-session-answers.ts';
 import { AdminSessions } from './rpc/admin-sessions.ts';
@@ -41,9 +43,12 @@ export interface AdminParts {
   readonly config: () => ConfigControl;
   /** Of this replica's calls and restores. */
   readonly callCounts: () => Promise<CallCounts>;
+  readonly history: Pick<History, 'since'>;
 }
 
 export interface AdminApi {
+  /** The same questions without gRPC. */
+  readonly questions: AdminQuestions;
   /** The other replicas hear of this one from now on. */
   start(): void;
   /** Ends the watches; before the server waits for its calls. */
@@ -53,7 +58,7 @@ export interface AdminApi {
 
 /** Puts the admin API together and adds it to the gRPC server. Where configuration has none, it says so to whoever asks. */
 export function administer(parts: AdminParts): AdminApi {
-  const { live, log, store, keys, registry, admission, sessions, mesh, address, config, callCounts } = parts;
+  const { live, log, store, keys, registry, admission, sessions, mesh, address, config } = parts;
   const { replica, limits } = live.current;
   const crypto = new RecordCrypto(keys.server);
   const settings = () => live.current;
@@ -65,7 +70,8 @@ export function administer(parts: AdminParts): AdminApi {
     manager: sessions.manager,
     mesh,
     configDigest: () => config().digest,
-    callCounts,
+    callCounts: parts.callCounts,
+    history: parts.history,
   });
   const directory = new ReplicaDirectory({
     store,
@@ -83,8 +89,10 @@ export function administer(parts: AdminParts): AdminApi {
     configAnswers({ settings, config, peers }),
   ];
   const watches = new AdminWatches();
-  mesh.administer(adminService({ replica, gate: adminGate(parts), answers, watches, log }));
+  const gate = adminGate(parts);
+  mesh.administer(adminService({ replica, gate, answers, watches, log }));
   return {
+    questions: new AdminQuestions({ gate, answers, log }),
     start: () => directory.start(),
     endWatches: () => watches.stop(),
     async stop() {

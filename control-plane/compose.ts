@@ -19,6 +19,8 @@ import type { Logins } from './credentials/logins.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
 import type { CredentialStrategy } from './credentials/strategy.ts';
 import { keepFixed } from './fixed-settings.ts';
+import { readAssets } from './dashboard/assets.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { followSettings } from './follow-settings.ts';
 import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
@@ -36,6 +38,7 @@ import { readCallCounts } from './ops/call-counts.ts';
 import { ConfigReload } from './ops/config-reload.ts';
 import { DefinitionWatch } from './ops/definition-watch.ts';
 import { Health } from './ops/health.ts';
+import { History, readCounts } from './ops/history.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
 import { ReachableBackends } from './reachable-backends.ts';
@@ -69,7 +72,13 @@ export async function startControlPlane(source: SettingsSource, program: Program
   program.configure({ log, graceMs: settings.limits.drainMs + SHUTDOWN_MARGIN_MS });
   const health = new Health();
   const metrics = createMetrics();
-  const ops = await startOpsServer({ ...settings.listen.ops, health, registry: metrics.registry });
+  let dashboard: Dashboard | undefined;
+  const ops = await startOpsServer({
+    ...settings.listen.ops,
+    health,
+    registry: metrics.registry,
+    pages: (request, response) => dashboard?.handle(request, response) ?? false,
+  });
   program.defer('health and metrics', () => ops.close());
 
   const auditLog = openAudit(settings, { log, metrics, program });
@@ -161,6 +170,8 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
   const credentials = settings.meshTls && new MeshCredentials(settings.meshTls.certificates);
   const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier, credentials });
+  const history = new History({ read: () => readCounts(metrics), clock: systemClock });
+  program.defer('history', () => history.stop());
   const admin = administer({
     live,
     log,
@@ -174,6 +185,13 @@ export async function startControlPlane(source: SettingsSource, program: Program
     address: () => `${hostPart(settings.listen.grpc.host)}:${port}`,
     config: () => reload ?? notYet(),
     callCounts: () => readCallCounts(metrics),
+    history,
+  });
+  dashboard = new Dashboard({
+    replica: settings.replica,
+    assets: readAssets(),
+    questions: admin.questions,
+    hosts: () => live.current.admin?.dashboardHosts ?? [],
   });
   program.defer('admin API', () => admin.stop());
   health.require('admin', () => (mesh.away ? 'an admin has drained this replica' : undefined));

@@ -1,7 +1,12 @@
 import * as v from 'valibot';
-import { flag, section, text } from '../shared/config/section.ts';
+import { flag, list, section, text } from '../shared/config/section.ts';
 import type { ConfigContext } from './config-context.ts';
 import type { IdentitySettings } from './settings.ts';
+
+const HostName = v.pipe(
+  text(),
+  v.regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'expected the name of a host in lower case, without a port'),
+);
 
 /** Who is an admin. */
 export const AdminSection = section({
@@ -15,6 +20,8 @@ export const AdminSection = section({
   audience: v.optional(text()),
   /** Whoever reaches the address on this machine, without a token. */
   loopback: v.optional(flag(), false),
+  /** Names, beside addresses and localhost, under which the dashboard is opened. */
+  dashboardHosts: v.optional(list(HostName), []),
 });
 
 export interface AdminSettings {
@@ -25,6 +32,8 @@ export interface AdminSettings {
     | undefined;
   /** The rules for admins' tokens. */
   readonly identity: IdentitySettings;
+  /** Names, in lower case, under which the dashboard is opened. */
+  readonly dashboardHosts: readonly string[];
 }
 
 export function resolveAdmin(
@@ -51,6 +60,7 @@ export function resolveAdmin(
     context.problem(issuer === undefined ? ['admin'] : ['admin', 'issuer'], problem);
   }
   return {
+    dashboardHosts: admin.dashboardHosts,
     role: roleOf(scope, claim),
     identity: {
       ...identity,

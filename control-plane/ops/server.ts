@@ -21,6 +21,8 @@ export interface OpsOptions {
   readonly port: number;
   readonly health: Health;
   readonly registry: Registry;
+  /** Answers what is none of these, if it is its own; returns whether it is. */
+  readonly pages?: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
 /** Rejects with `ExitError` when the address cannot be had. */
@@ -72,7 +74,7 @@ async function answer(
       return;
     }
     default:
-      response.writeHead(404).end();
+      if (options.pages?.(request, response) !== true) response.writeHead(404).end();
   }
 }
 

@@ -31,7 +31,8 @@ export function toServiceError(thrown: unknown): Pick<ServiceError, 'code' | 'de
   return refusal(toRefusal(thrown));
 }
 
-function toRefusal(thrown: unknown): Refusal {
+/** The same, before it is put into the form of gRPC. */
+export function toRefusal(thrown: unknown): Refusal {
   if (thrown instanceof AdminFault) {
     return { code: thrown.code, details: thrown.message, reason: thrown.reason };
   }

@@ -17,7 +17,7 @@ import type {
 } from './admin-messages.ts';
 import { pageOf } from './admin-pages.ts';
 import type { AdminPeers, PeerAnswers } from './admin-peers.ts';
-import { timestamp } from './admin-values.ts';
+import { type Timestamp, timestamp } from './admin-values.ts';
 import type { MeshServer } from './mesh-server.ts';
 import type { KnownReplica, ReplicaDirectory } from './replica-directory.ts';
 
@@ -101,6 +101,13 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
         const replicas = [await local.stats(), ...asked.answers.flatMap((each) => each.replicas)];
         return { replicas, unreachable: asked.unreachable };
       },
+      getHistory: async (request: HistoryRequest, admin) => {
+        const { sinceTime } = request;
+        const question = { method: 'GetHistory', request: { sinceTime }, admin };
+        const asked = await others<StatsMessage>(options, request, question);
+        const replicas = [local.history(sinceTime), ...asked.answers.flatMap((each) => each.replicas)];
+        return { replicas, unreachable: asked.unreachable };
+      },
     },
     watches: {
       watchBackends: (_request: object, admin) => ({
@@ -115,6 +122,10 @@ const EVERYWHERE: Scoped = { localOnly: false };
 
 interface StatsMessage {
   readonly replicas: readonly object[];
+}
+
+interface HistoryRequest extends Scoped {
+  readonly sinceTime: Timestamp | null;
 }
 
 /** What the peers say, unless this replica alone was asked. */

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { BackendRegistry } from '../backend/registry.ts';
 import type { CallCounts } from '../ops/call-counts.ts';
+import type { History } from '../ops/history.ts';
 import type { SessionManager } from '../session/session-manager.ts';
 import type { BackendSettings, Settings } from '../settings.ts';
 import {
@@ -9,7 +10,7 @@ import {
   type SidecarMessage,
   SYNC_STATES,
 } from './admin-messages.ts';
-import { protoDuration, timestamp } from './admin-values.ts';
+import { protoDuration, type Timestamp, timestamp } from './admin-values.ts';
 import type { MeshServer } from './mesh-server.ts';
 import type { ReplicaState } from './replica-directory.ts';
 
@@ -23,6 +24,7 @@ export interface AdminLocalOptions {
   readonly mesh: MeshServer;
   readonly configDigest: () => string;
   readonly callCounts: () => Promise<CallCounts>;
+  readonly history: Pick<History, 'since'>;
 }
 
 const NANOS_PER_MS = 1_000_000;
@@ -132,6 +134,22 @@ export class AdminLocal {
       })),
       restores,
       failedRestores,
+    };
+  }
+
+  history(since: Timestamp | null) {
+    const ms = since === null ? 0 : since.seconds * 1_000 + since.nanos / NANOS_PER_MS;
+    const samples = this.#options.history.since(ms);
+    return {
+      replica: this.replica,
+      samples: samples.map(({ at, periodMs, medianMs, p95Ms, mismatches, ...counts }) => ({
+        ...counts,
+        time: timestamp(at),
+        period: protoDuration(periodMs),
+        median: protoDuration(medianMs),
+        p95: protoDuration(p95Ms),
+        bindingMismatches: mismatches,
+      })),
     };
   }
 

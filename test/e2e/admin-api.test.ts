@@ -45,7 +45,7 @@ describe('the admin API, by a stock client that knows only what reflection tells
         'outrigger.mesh.v1.Mesh',
         'grpc.health.v1.Health',
       ]);
-      expect(client.methods).to.have.length(20);
+      expect(client.methods).to.have.length(21);
     }
   });
 

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { access, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { access, readdir } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { installPackage, unpackPackages, withFreshLists } from './debian-packages.ts';
 
 const run = promisify(execFile);
 
@@ -20,7 +21,7 @@ let found: Promise<RedisBinaries> | undefined;
 
 /**
  * redis-server and redis-cli: from the PATH, else from Debian's packages, kept in the cache folder.
- * Rejects with one sentence. Two processes must not fetch at once: apt lets only one of them.
+ * Rejects with one sentence.
  */
 export function redisBinaries(): Promise<RedisBinaries> {
   found ??= find().catch((error: unknown) => {
@@ -79,36 +80,13 @@ async function works({ server, cli, env }: RedisBinaries): Promise<boolean> {
 }
 
 async function fetchPackages(): Promise<RedisBinaries | undefined> {
-  const depends = () => run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 });
-  const { stdout } = await depends().catch(() => refreshed().then(depends));
+  const { stdout } = await withFreshLists(() =>
+    run('apt-cache', ['depends', 'redis-tools'], { timeout: 30_000 }),
+  );
   const libraries = [...stdout.matchAll(/Depends: ((?:lib|lua)\S+)/g)].map((match) => match[1] ?? '');
   const needed = libraries.filter((name) => !name.startsWith('libc6'));
-  await unpack(['redis-server', 'redis-tools', ...needed], ROOT);
+  await unpackPackages(['redis-server', 'redis-tools', ...needed], ROOT);
   return ofFolder(ROOT);
-}
-
-/** A new machine knows no packages, or too old ones. */
-async function refreshed(): Promise<void> {
-  await run('apt-get', ['update'], { timeout: 120_000 });
-}
-
-/** Downloads packages and unpacks them into a folder. Needs no root, and installs nothing. */
-async function unpack(packages: readonly string[], folder: string): Promise<void> {
-  await mkdir(dirname(folder), { recursive: true });
-  const work = await mkdtemp(`${folder}-`);
-  try {
-    const download = () => run('apt-get', ['download', ...packages], { cwd: work, timeout: 120_000 });
-    await download().catch(() => refreshed().then(download));
-    const unpacked = join(work, 'root');
-    for (const file of await readdir(work)) {
-      if (file.endsWith('.deb'))
-        await run('dpkg-deb', ['-x', join(work, file), unpacked], { timeout: 30_000 });
-    }
-    // Another test run may have been faster: then its folder is as good.
-    await rename(unpacked, folder).catch(() => {});
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
 }
 
 /** The library that gives a process another clock, for LD_PRELOAD. Rejects with one sentence. */
@@ -122,7 +100,7 @@ export async function fakeTimeLibrary(): Promise<string> {
   const cached = await find();
   if (cached !== undefined) return cached;
   console.log(`libfaketime is not there: fetching it from this system's packages into ${folder}`);
-  await unpack(['libfaketime'], folder).catch(() => {});
+  await unpackPackages(['libfaketime'], folder).catch(() => {});
   const fetched = await find();
   if (fetched === undefined)
     throw new Error('This test needs libfaketime: make apt-get download libfaketime work.');
@@ -130,8 +108,5 @@ export async function fakeTimeLibrary(): Promise<string> {
 }
 
 async function install(): Promise<RedisBinaries | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  console.log('unpacking it did not work: installing the package redis-server');
-  await run('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], { timeout: 180_000 });
-  return ofPath();
+  return (await installPackage('redis-server')) ? ofPath() : undefined;
 }
