@@ -12,10 +12,9 @@ import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
 import { administer } from './compose-admin.ts';
-import { openLogins } from './compose-logins.ts';
+import { type LoginPlane, openLogins } from './compose-logins.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
-import type { Logins } from './credentials/logins.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
 import type { CredentialStrategy } from './credentials/strategy.ts';
 import { keepFixed } from './fixed-settings.ts';
@@ -118,7 +117,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
   const backends = new ReachableBackends(settings.backends, {
     registry,
-    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch, logins: login?.logins }),
+    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch, login }),
     onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
   });
   const onPolicyError = observePolicyErrors(metrics, log);
@@ -279,12 +278,12 @@ function hostPart(host: string): string {
 
 interface StrategyParts extends Watching {
   readonly fetch: ProviderFetch;
-  readonly logins: Logins | undefined;
+  readonly login: LoginPlane | undefined;
 }
 
 function strategyFor(
   { name, credential }: BackendSettings,
-  { log, metrics, audit, fetch, logins }: StrategyParts,
+  { log, metrics, audit, fetch, login }: StrategyParts,
 ): CredentialStrategy {
   const { strategy } = credential;
   const onIssue = observeIssues({ metrics, log, audit }, { backend: name, strategy });
@@ -293,7 +292,8 @@ function strategyFor(
       'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
     log.warn(text, { event: 'token_passthrough', backend: name, strategy });
   }
-  return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue, logins });
+  const { logins, discovery } = login ?? {};
+  return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue, logins, discovery });
 }
 
 interface SessionParts {

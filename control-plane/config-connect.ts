@@ -75,7 +75,7 @@ export function resolveConnect(file: ConfigFile, context: ConfigContext): Connec
 /** Who shares a login shares its provider and everything that is asked of it. */
 function checkLogins(file: ConfigFile, context: ConfigContext): void {
   const known = new Map<string, unknown>();
-  for (const [name, { login = name, ...credential }] of storedOf(file)) {
+  for (const [name, login, credential] of storedOf(file)) {
     const other = known.get(login);
     if (other !== undefined && !isDeepStrictEqual(other, credential))
       context.problem(
@@ -86,9 +86,15 @@ function checkLogins(file: ConfigFile, context: ConfigContext): void {
   }
 }
 
+/** By backend, with the name of its login. */
 function storedOf({ mcpServers }: ConfigFile) {
-  return Object.entries(mcpServers).flatMap(([name, { credential }]) =>
-    credential.strategy === 'stored' ? [[name, credential] as const] : [],
+  return Object.entries(mcpServers).flatMap(
+    ([name, { credential }]): (readonly [string, string, object])[] => {
+      if (credential.strategy === 'discover') return [[name, name, credential]];
+      if (credential.strategy !== 'stored') return [];
+      const { login = name, ...rest } = credential;
+      return [[name, login, rest]];
+    },
   );
 }
 

@@ -138,6 +138,19 @@ const Stored = described(
   "The caller's own account at a third party, where it logs in once by browser; see `connect`.",
 );
 
+const Discover = described(
+  section({
+    strategy: v.literal('discover'),
+    scopes: Scopes,
+    /** Whom the mesh is at issuers that know it already; elsewhere it is its metadata document, or registers itself. */
+    clients: v.optional(list(section({ issuer: text(), client: Client })), []),
+    clientMetadata: v.optional(httpUrl()),
+    allowPrivateAddresses: v.optional(flag(), false),
+    timeout: providerTimeout(),
+  }),
+  "As `stored`, at the authorization server which the backend's own metadata names (MCP authorization: discovery, registration, PKCE).",
+);
+
 const Passthrough = described(
   section({ strategy: v.literal('passthrough'), audience: text() }),
   "Not conformant: hands the caller's own token on, which the MCP authorization specification forbids (token passthrough). Only a token whose audience names this one is handed on.",
@@ -145,8 +158,8 @@ const Passthrough = described(
 
 export const Credential = v.variant(
   'strategy',
-  [None, Header, TokenExchange, IdJag, ClientCredentials, Stored, Aws, Passthrough, Env],
-  'expected one of none, header, token_exchange, id_jag, client_credentials, stored, aws_sigv4, passthrough, env',
+  [None, Header, TokenExchange, IdJag, ClientCredentials, Stored, Discover, Aws, Passthrough, Env],
+  'expected one of none, header, token_exchange, id_jag, client_credentials, stored, discover, aws_sigv4, passthrough, env',
 );
 
 export type ProviderConfig = v.InferOutput<typeof Provider>;

@@ -26,6 +26,8 @@ export function resolveCredential(path: Path, entry: Entry, context: ConfigConte
     if (Object.keys(entry.headers).some((each) => each.toLowerCase() === name.toLowerCase()))
       context.problem([...path, 'headers'], `${name} is already sent by the credential strategy`);
   }
+  if (credential.strategy === 'discover')
+    return resolveDiscover(at, 'url' in entry ? entry.url : '', credential, context);
   return resolveStrategy(at, credential, context);
 }
 
@@ -43,7 +45,7 @@ export function variablesOf(path: Path, entry: Entry, context: ConfigContext): R
 
 function resolveStrategy(
   at: Path,
-  credential: Exclude<CredentialConfig, { strategy: 'none' | 'env' }>,
+  credential: Exclude<CredentialConfig, { strategy: 'none' | 'env' | 'discover' }>,
   context: ConfigContext,
 ): CredentialSettings {
   switch (credential.strategy) {
@@ -173,6 +175,25 @@ function resolveStored(at: Path, credential: Of<'stored'>, context: ConfigContex
     scopes,
     resource,
     parameters,
+  };
+}
+
+function resolveDiscover(
+  at: Path,
+  url: string,
+  credential: Of<'discover'>,
+  context: ConfigContext,
+): CredentialSettings {
+  const { strategy, scopes, clients, clientMetadata, allowPrivateAddresses, timeout: timeoutMs } = credential;
+  if (clientMetadata !== undefined && !clientMetadata.startsWith('https:'))
+    context.problem([...at, 'clientMetadata'], 'expected an https URL');
+  return {
+    ...{ strategy, url, scopes, clientMetadata, allowPrivateAddresses, timeoutMs },
+    clients: clients.map(({ issuer, client }, index) => {
+      const path = [...at, 'clients', index];
+      checkProviderUrl([...path, 'issuer'], issuer, context);
+      return { issuer, client: resolveClient([...path, 'client'], client, context) };
+    }),
   };
 }
 

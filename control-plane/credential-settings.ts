@@ -11,6 +11,7 @@ export type CredentialSettings =
   | ({ readonly strategy: 'client_credentials' } & ClientCredentialsSettings)
   | ({ readonly strategy: 'aws_sigv4' } & AwsSettings)
   | ({ readonly strategy: 'stored' } & StoredSettings)
+  | ({ readonly strategy: 'discover' } & DiscoverSettings)
   | { readonly strategy: 'passthrough'; readonly audience: string };
 
 /** An OAuth authorization server, and whom the mesh is there. */
@@ -106,4 +107,20 @@ export interface StoredSettings {
   readonly resource: readonly string[];
   /** More for the authorization request, such as `access_type: offline`. */
   readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** As `StoredSettings`, at the authorization server which the backend itself names (MCP 2025-11-25, Authorization). */
+export interface DiscoverSettings {
+  /** Of the backend: what its metadata must be about. */
+  readonly url: string;
+  /** Asked for at first, instead of those that the backend names. Empty: those. */
+  readonly scopes: readonly string[];
+  /** Whom the mesh is at issuers that know it already. */
+  readonly clients: readonly { readonly issuer: string; readonly client: ClientSettings }[];
+  /** Where the mesh's metadata document as a client is published; undefined: among the pages for logins. */
+  readonly clientMetadata: string | undefined;
+  /** What the backend names may have private addresses. */
+  readonly allowPrivateAddresses: boolean;
+  /** Bounds each request to what was learned. */
+  readonly timeoutMs: number;
 }

@@ -58,8 +58,10 @@ export class BackendFault extends Error {
   readonly executed: 'no' | 'unknown';
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
-  /** With `forbidden`: all scopes that would do, by the backend's word (RFC 6750 §3.1). Empty when it said none. */
+  /** With `forbidden` and `unauthorized`: all scopes that would do, by the backend's word (RFC 6750 §3.1). Empty when it said none. */
   readonly scopes: readonly string[];
+  /** With `unauthorized`: where the backend says that its metadata is (RFC 9728 §5.1). As it came: nobody has checked it. */
+  readonly metadataUrl: string | undefined;
 
   constructor(
     kind: BackendFaultKind,
@@ -69,6 +71,7 @@ export class BackendFault extends Error {
       status?: number;
       retryAfterMs?: number;
       scopes?: readonly string[];
+      metadataUrl?: string | undefined;
       cause?: unknown;
     } = {},
   ) {
@@ -78,6 +81,7 @@ export class BackendFault extends Error {
     this.status = options.status;
     this.retryAfterMs = options.retryAfterMs;
     this.scopes = options.scopes ?? [];
+    this.metadataUrl = options.metadataUrl;
   }
 }
 

@@ -1,5 +1,5 @@
 import { Agent } from 'undici';
-import { guardedConnector } from './address-policy.ts';
+import { guardedConnector, type Reach } from './address-policy.ts';
 
 export interface BoundedRequest {
   readonly method: string;
@@ -19,10 +19,10 @@ const LONGEST_ANSWER = 256 * 1024;
 const CONNECT_MS = 5_000;
 const CONNECTIONS = 32;
 
-/** Short questions to providers of credentials, under the address policy that backends are under. */
-export function createBoundedFetch(): BoundedFetch {
+/** Short questions to providers of credentials: under the address policy that backends are under, unless their URLs were learned at run time. */
+export function createBoundedFetch(reach: Reach = 'configured'): BoundedFetch {
   const agent = new Agent({
-    connect: guardedConnector({ connectTimeoutMs: CONNECT_MS }),
+    connect: guardedConnector({ connectTimeoutMs: CONNECT_MS, reach }),
     connections: CONNECTIONS,
   });
   return {

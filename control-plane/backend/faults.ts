@@ -20,17 +20,20 @@ const LONGEST_RETRY_MS = 3_600_000;
 export function faultOfStatus(refusal: Refusal, hasSession: boolean): BackendFault {
   const { status } = refusal;
   const retryAfterMs = readRetryAfter(refusal.headers['retry-after']);
+  const challenge = refusal.headers['www-authenticate'];
   const more = { status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   switch (status) {
     case 401:
       return new BackendFault('unauthorized', 'The backend asks for other credentials.', {
         ...more,
+        scopes: readScopes(challenge),
+        metadataUrl: readMetadataUrl(challenge),
         executed: 'no',
       });
     case 403:
       return new BackendFault('forbidden', 'The backend forbids this to the caller.', {
         ...more,
-        scopes: readScopes(refusal.headers['www-authenticate']),
+        scopes: isInsufficient(challenge) ? readScopes(challenge) : [],
         executed: 'no',
       });
     case 404:
@@ -65,11 +68,18 @@ export function unsendable(cause: unknown): BackendFault {
   return new BackendFault('protocol', 'The request cannot be sent.', { cause, executed: 'no' });
 }
 
-/** Of a challenge only the scopes are read, and only in their own grammar (RFC 6749 §3.3); nothing else of it is used or passed on. */
-function readScopes(challenge: string | undefined): readonly string[] {
-  if (challenge === undefined || !/\berror="?insufficient_scope\b/.test(challenge)) return [];
+function isInsufficient(challenge = ''): boolean {
+  return /\berror="?insufficient_scope\b/.test(challenge);
+}
+
+/** Of a challenge the scopes are read, in their own grammar alone (RFC 6749 §3.3), and the place of the metadata; nothing else of it is used. */
+function readScopes(challenge = ''): readonly string[] {
   const [, scope = ''] = /[\s,]scope="([\x21\x23-\x5b\x5d-\x7e ]{1,2048})"/.exec(challenge) ?? [];
   return scope.split(' ').filter((each) => each !== '');
+}
+
+function readMetadataUrl(challenge = ''): string | undefined {
+  return /[\s,]resource_metadata="([\x21\x23-\x5b\x5d-\x7e]{1,2048})"/.exec(challenge)?.[1];
 }
 
 function readRetryAfter(value: string | undefined): number | undefined {

@@ -5,6 +5,8 @@ export interface PageAnswer {
   readonly cookies?: readonly string[];
   readonly location?: string;
   readonly html?: string;
+  /** JSON, instead of a page. */
+  readonly document?: string;
 }
 
 /** The login is there. */

@@ -3,8 +3,9 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { newSecrets } from '../credentials/authorization-code.ts';
+import { clientMetadata } from '../credentials/discover-client.ts';
 import type { LoginProvider } from '../credentials/login-provider.ts';
-import type { LoginVault, Sealer } from '../credentials/login-vault.ts';
+import type { LoginName, LoginVault, Sealer, StoredLogin } from '../credentials/login-vault.ts';
 import { bindingKeyOf } from '../identity/binding-key.ts';
 import {
   anothers,
@@ -54,8 +55,12 @@ export interface ConnectOptions {
   readonly browsers: Sealer;
   readonly vault: LoginVault;
   readonly issuers: readonly SignIn[];
-  /** The providers of the configuration as it is now, one for each backend that needs a login. */
-  readonly providers: () => readonly LoginProvider[];
+  /** The providers of the configuration as it is now, one for each backend that is known to need a login. Rejects as the store does. */
+  readonly providers: () => Promise<readonly LoginProvider[]>;
+  /** Those of them that this replica knows without asking. */
+  readonly known: () => readonly LoginProvider[];
+  /** The backends at whose authorization servers the mesh may be known by its metadata document. */
+  readonly documented: () => readonly string[];
   readonly onEvent: (event: ConnectEvent) => void;
 }
 
@@ -102,10 +107,15 @@ export class Connect {
     return `${publicUrl}${PATH}authorized/${login}`;
   }
 
+  /** Where the metadata of the mesh as a client is, by which an authorization server knows it (OAuth Client ID Metadata Document). */
+  static clientDocument(publicUrl: string, login: string): string {
+    return `${publicUrl}${PATH}client/${login}`;
+  }
+
   /** A link for this principal alone; undefined where the backend needs no login, or the principal cannot sign in. */
-  invite(what: { readonly bindingKey: string; readonly backend: string; readonly session: string }) {
+  invite(what: Pick<Ticket, 'bindingKey' | 'backend' | 'session' | 'scopes'>): string | undefined {
     const [issuer] = JSON.parse(what.bindingKey) as [string];
-    const provider = this.#options.providers().find(({ backend }) => backend === what.backend);
+    const provider = this.#options.known().find(({ backend }) => backend === what.backend);
     // Whoever comes from elsewhere could never prove who they are here.
     if (!this.#options.issuers.some((each) => each.issuer === issuer)) return undefined;
     return provider && this.#link({ ...what, provider: provider.key });
@@ -129,14 +139,23 @@ export class Connect {
     if (path === '') return this.#home(request);
     if (path === 'done') return done();
     if (path === 'signed-in') return this.#signedIn(request);
+    if (path.startsWith('client/')) return this.#document(path.slice('client/'.length));
     if (path.startsWith('authorized/')) return this.#authorized(request, path.slice('authorized/'.length));
     return path.includes('/') ? notFound() : this.#open(request, path);
+  }
+
+  #document(login: string): PageAnswer {
+    const { publicUrl, documented } = this.#options;
+    if (!documented().includes(login)) return notFound();
+    const metadata = clientMetadata(Connect.loginRedirect(publicUrl, login), 'none');
+    const document = { client_id: Connect.clientDocument(publicUrl, login), ...metadata };
+    return { status: 200, document: JSON.stringify(document) };
   }
 
   /** A link was opened. */
   async #open(request: PageRequest, text: string): Promise<PageAnswer> {
     const ticket = this.#tickets.open(text);
-    const provider = ticket && this.#options.providers().find((each) => this.#isFor(ticket, each));
+    const provider = ticket && (await this.#options.providers()).find((each) => this.#isFor(ticket, each));
     if (ticket === undefined || provider === undefined) return over();
     const browser = this.#cookies.signedIn(request.headers);
     if (browser === undefined) {
@@ -158,13 +177,18 @@ export class Connect {
 
   /** Off to the provider. */
   async #leave(ticket: Ticket, provider: LoginProvider, browser: SignedIn): Promise<PageAnswer> {
-    const { backend, session, bindingKey } = ticket;
+    const { backend, session, bindingKey, scopes = provider.scopes } = ticket;
     const secrets = newSecrets();
     const redirectUri = this.#loginRedirect(provider);
     try {
-      const url = await provider.authorizationUrl({ ...secrets, redirectUri });
-      const journey = { ...secrets, kind: 'login', backend, provider: provider.key, session } as const;
-      const cookie = this.#cookies.begin<'login'>({ ...journey, browser: browser.id });
+      const url = await provider.authorizationUrl({ ...secrets, redirectUri, scopes });
+      const what = { backend, provider: provider.key, session, scopes, more: ticket.scopes !== undefined };
+      const cookie = this.#cookies.begin<'login'>({
+        ...secrets,
+        kind: 'login',
+        ...what,
+        browser: browser.id,
+      });
       return { status: 303, location: url.href, cookies: [cookie] };
     } catch (cause) {
       this.#options.onEvent({ kind: 'failed', bindingKey, backend, session, cause });
@@ -176,7 +200,7 @@ export class Connect {
   async #authorized({ url, headers }: PageRequest, login: string): Promise<PageAnswer> {
     const journey = this.#cookies.journey(headers, 'login', url.searchParams.get('state') ?? '');
     const browser = this.#cookies.signedIn(headers);
-    const provider = this.#options.providers().find(({ backend, key, name }) => {
+    const provider = (await this.#options.providers()).find(({ backend, key, name }) => {
       return backend === journey?.backend && key === journey.provider && name === login;
     });
     if (journey === undefined || provider === undefined || browser?.id !== journey.browser) {
@@ -188,8 +212,8 @@ export class Connect {
     const cookies = [this.#cookies.end(journey)];
     try {
       const redirectUri = this.#loginRedirect(provider);
-      const kept = await provider.redeem({ ...journey, redirectUri, url });
-      await this.#options.vault.put({ bindingKey, provider: provider.key }, kept);
+      const made = await provider.redeem({ ...journey, redirectUri, url });
+      await this.#keep({ bindingKey, provider: provider.key }, made, journey.more);
     } catch (cause) {
       const refusal = isRefusal(cause);
       this.#options.onEvent({ kind: refusal ? 'refused' : 'failed', bindingKey, backend, session, cause });
@@ -197,6 +221,13 @@ export class Connect {
     }
     this.#options.onEvent({ kind: 'connected', bindingKey, backend, session });
     return { status: 303, location: `${this.#options.publicUrl}${PATH}done`, cookies };
+  }
+
+  /** How often more was asked for is counted from the first login on. */
+  async #keep(name: LoginName, made: StoredLogin, more: boolean): Promise<void> {
+    const { vault } = this.#options;
+    const before = more ? ((await vault.read(name))?.login.stepUps ?? 0) : undefined;
+    await vault.put(name, before === undefined ? made : { ...made, stepUps: before + 1 });
   }
 
   /** Off to the mesh's own issuer, and back to `next`. */
@@ -241,8 +272,9 @@ export class Connect {
     const browser = this.#cookies.signedIn(headers);
     if (browser === undefined) return this.#choose(url.searchParams.get('issuer'));
     const { bindingKey, form } = browser;
+    const logins = await this.#logins();
     const rows = await Promise.all(
-      this.#logins().map(async (provider) => {
+      logins.map(async (provider) => {
         const { name, key, backend } = provider;
         const kept = (await this.#options.vault.read({ bindingKey, provider: key })) !== undefined;
         const link = this.#link({ bindingKey, provider: key, backend, session: '' });
@@ -264,7 +296,7 @@ export class Connect {
 
   async #disconnect({ headers, form }: PageRequest): Promise<PageAnswer> {
     const browser = this.#cookies.signedIn(headers);
-    const provider = this.#logins().find(({ name }) => name === form?.get('login'));
+    const provider = (await this.#logins()).find(({ name }) => name === form?.get('login'));
     if (browser === undefined || !isSame(form?.get('form') ?? '', browser.form)) return astray();
     const { bindingKey } = browser;
     if (provider !== undefined) {
@@ -281,8 +313,9 @@ export class Connect {
   }
 
   /** Backends that share a login are one. */
-  #logins(): readonly LoginProvider[] {
-    return [...new Map(this.#options.providers().map((each) => [each.key, each])).values()];
+  async #logins(): Promise<readonly LoginProvider[]> {
+    const providers = await this.#options.providers();
+    return [...new Map(providers.map((each) => [each.key, each])).values()];
   }
 
   #isFor(ticket: Ticket, { backend, key }: LoginProvider): boolean {

@@ -30,6 +30,10 @@ export type Journey = AuthorizationSecrets & {
         readonly backend: string;
         readonly provider: string;
         readonly session: string;
+        /** What the person is asked to grant. */
+        readonly scopes: readonly string[];
+        /** That is more than at first. */
+        readonly more: boolean;
         /** The browser session that began it. */
         readonly browser: string;
       }

@@ -65,7 +65,10 @@ async function serve(
   write(response, await connect.answer({ method, url, headers, form }));
 }
 
-function write(response: ServerResponse, { status, cookies = [], location, html = '' }: PageAnswer): void {
+function write(
+  response: ServerResponse,
+  { status, cookies = [], location, html = '', document }: PageAnswer,
+): void {
   response
     .writeHead(status, {
       ...PAGE_HEADERS,
@@ -73,9 +76,9 @@ function write(response: ServerResponse, { status, cookies = [], location, html 
       ...(location === undefined ? {} : { location }),
       ...(status === 405 ? { allow: 'GET, POST' } : {}),
       ...(status === 413 || status === 400 ? { connection: 'close' } : {}),
-      'content-type': 'text/html; charset=utf-8',
+      'content-type': document === undefined ? 'text/html; charset=utf-8' : 'application/json',
     })
-    .end(html);
+    .end(document ?? html);
 }
 
 /** Undefined where it is too long, or no form. */

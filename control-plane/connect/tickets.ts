@@ -12,6 +12,8 @@ export interface Ticket {
   readonly backend: string;
   /** The session in which it was missed, as admins name it; empty where a person asked by themselves. */
   readonly session: string;
+  /** What is to be granted, where that is more than at first. */
+  readonly scopes?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
 }

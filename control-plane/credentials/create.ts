@@ -1,6 +1,7 @@
 import type { CredentialSettings } from '../credential-settings.ts';
 import { createAwsStrategy } from './aws-sigv4.ts';
 import { createClientCredentialsStrategy } from './client-credentials.ts';
+import { createDiscoverStrategy } from './discover.ts';
 import { envStrategy } from './env.ts';
 import { createHeaderStrategy } from './header.ts';
 import { createIdJagStrategy } from './id-jag.ts';
@@ -33,6 +34,8 @@ export function createStrategy(
       return createAwsStrategy(settings, environment);
     case 'stored':
       return createStoredStrategy(settings, environment);
+    case 'discover':
+      return createDiscoverStrategy(environment.discovery?.(environment.backend, settings), environment);
     case 'passthrough':
       return createPassthroughStrategy(settings);
     default:

@@ -1,6 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
+import type { DiscoverSettings } from '../credential-settings.ts';
 import type { CallerIdentity } from '../identity/caller.ts';
 import { CredentialCache, type Issue, type Issued } from './credential-cache.ts';
+import type { Discovery } from './discovery.ts';
 import type { Logins } from './logins.ts';
 import type { ProviderFetch } from './oauth-provider.ts';
 import { identified } from './refusals.ts';
@@ -15,6 +17,8 @@ export interface StrategyEnvironment {
   readonly onIssue: (issue: Issue) => void;
   /** What callers have at third parties; undefined where they have no place to log in. */
   readonly logins?: Logins | undefined;
+  /** What is known of where they are; undefined as `logins`. */
+  readonly discovery?: ((backend: string, settings: DiscoverSettings) => Discovery) | undefined;
 }
 
 /**

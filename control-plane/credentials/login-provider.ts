@@ -15,6 +15,10 @@ import { OAuthProvider, type ProviderFetch } from './oauth-provider.ts';
 
 export interface LoginProviderOptions {
   readonly settings: StoredSettings;
+  /** Asked for at first where `settings` names none; no part of what tells logins apart, so that more can be asked for later. */
+  readonly scopes?: readonly string[];
+  /** The server does not know the mesh any more. */
+  readonly onUnknownClient?: () => void;
   /** Said in errors. */
   readonly backend: string;
   readonly fetch: ProviderFetch;
@@ -33,6 +37,8 @@ export class LoginProvider {
   readonly backend: string;
   /** Bounds a refresh with everything that belongs to it. */
   readonly refreshMs: number;
+  /** What a person is asked to grant, unless said otherwise. */
+  readonly scopes: readonly string[];
   readonly #options: LoginProviderOptions;
   readonly #provider: OAuthProvider;
 
@@ -43,30 +49,28 @@ export class LoginProvider {
     this.backend = backend;
     // Metadata in two ways, and two refresh tokens.
     this.refreshMs = 4 * settings.provider.timeoutMs + STORE_MS;
+    this.scopes = settings.scopes.length > 0 ? settings.scopes : (options.scopes ?? []);
     this.#options = options;
     this.#provider = new OAuthProvider({ ...options, settings: settings.provider });
   }
 
-  authorizationUrl(request: AuthorizationSecrets & { readonly redirectUri: string }): Promise<URL> {
-    const { scopes, resource, parameters, authorizationEndpoint } = this.#options.settings;
+  authorizationUrl(request: AuthorizationSecrets & LoginRequest): Promise<URL> {
+    const { resource, parameters, authorizationEndpoint } = this.#options.settings;
     return authorizationUrl(this.#provider, {
       ...request,
-      scopes,
       endpoint: authorizationEndpoint,
       parameters: { ...parameters, resource },
     });
   }
 
-  async redeem(
-    given: AuthorizationSecrets & { readonly redirectUri: string; readonly url: URL },
-  ): Promise<StoredLogin> {
+  async redeem(given: AuthorizationSecrets & LoginRequest & { readonly url: URL }): Promise<StoredLogin> {
     const { resource } = this.#options.settings;
     const { answer } = await redeemCode(this.#provider, {
       ...given,
       identity: false,
       parameters: { resource },
     });
-    return this.#login(answer, undefined);
+    return { ...this.#login(answer, undefined), asked: given.scopes };
   }
 
   /** What has become of a login; undefined where the provider knows it no more. */
@@ -102,6 +106,11 @@ export class LoginProvider {
       previousRefreshToken: given === before ? undefined : before,
     };
   }
+}
+
+export interface LoginRequest {
+  readonly redirectUri: string;
+  readonly scopes: readonly string[];
 }
 
 /** What the store may take while a refresh is under way. */

@@ -12,6 +12,10 @@ export interface StoredLogin {
   readonly refreshToken: string | undefined;
   /** The one before it, where it rotated. */
   readonly previousRefreshToken: string | undefined;
+  /** What the person was asked to grant; absent in older entries. */
+  readonly asked?: readonly string[];
+  /** How often that was more than the time before. */
+  readonly stepUps?: number;
 }
 
 /** Whose login, and where. */

@@ -51,6 +51,9 @@ const RENEW_EVERY_MS = 5_000;
 const PAUSE_MS = 2_000;
 const POLL_MS = 100;
 const SAVES = 4;
+/** A person is asked for more so often at most, and for so many scopes, until the login is made anew. */
+const MOST_STEP_UPS = 5;
+const MOST_SCOPES = 100;
 const CAPACITY = 10_000;
 
 /**
@@ -112,6 +115,22 @@ export class Logins {
     if (this.#options.clock.now() - entry.renewedAt < RENEW_EVERY_MS) return false;
     entry.refused = true;
     return true;
+  }
+
+  /**
+   * The backend refused a credential for want of scopes (403): the login that brings them as
+   * well. Undefined where the person was asked for all of them already, or too often.
+   */
+  insufficient(
+    credential: Credential,
+    { scopes, backend }: { readonly scopes: readonly string[]; readonly backend: string },
+  ): MeshError | undefined {
+    const entry = this.#entries.get(this.#given.get(credential)?.key ?? '');
+    if (entry === undefined) return undefined;
+    const { asked = [], stepUps = 0 } = entry.login;
+    const all = [...new Set([...asked, ...scopes])];
+    if (all.length === asked.length || all.length > MOST_SCOPES || stepUps >= MOST_STEP_UPS) return undefined;
+    return this.#loginRequired({ backend }, entry.name, all);
   }
 
   stop(): void {
@@ -211,7 +230,8 @@ export class Logins {
       if (renewed === undefined && previousRefreshToken !== undefined)
         renewed = await provider.refresh(previousRefreshToken);
       told(renewed === undefined ? 'refused' : 'ok');
-      return renewed;
+      // What was granted is granted still (RFC 6749 §6).
+      return renewed && { ...login, ...renewed };
     } catch (thrown) {
       const error = MeshError.from(thrown);
       this.#pausedUntil.set(provider.key, clock.now() + PAUSE_MS * (0.5 + Math.random() / 2));
@@ -278,10 +298,14 @@ export class Logins {
     return entry;
   }
 
-  #loginRequired({ backend }: LoginWish, name: LoginName): MeshError {
+  #loginRequired(
+    { backend }: Pick<LoginWish, 'backend'>,
+    name: LoginName,
+    scopes: readonly string[] = [],
+  ): MeshError {
     const id = this.#options.vault.idOf(name);
-    // What the backend refused is remembered for as long as it may lie in the store.
-    if (this.#entries.get(keyOf(name))?.refused !== true) this.#forget(name);
+    // What is good for something is kept, and what the backend refused for as long as it may lie in the store.
+    if (scopes.length === 0 && this.#entries.get(keyOf(name))?.refused !== true) this.#forget(name);
     this.#asked.delete(id);
     this.#asked.set(id, name);
     this.#trim();
@@ -289,6 +313,7 @@ export class Logins {
     const where = home === undefined ? '' : ` The place for that is ${home}`;
     return new MeshError('login_required', `The backend "${backend}" needs you to log in.${where}`, {
       backend,
+      ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
     });
   }
 

@@ -19,6 +19,8 @@ export interface OAuthProviderOptions {
   /** The backend whose credentials come from there; said in errors. */
   readonly backend: string;
   readonly fetch: ProviderFetch;
+  /** The server has refused the mesh itself. */
+  readonly onUnknownClient?: () => void;
 }
 
 /** Who takes part in a request: the server, and the mesh as its client. */
@@ -32,6 +34,7 @@ export interface OAuthParties {
 const ENDPOINTS = [
   'authorization_endpoint',
   'token_endpoint',
+  'registration_endpoint',
   'introspection_endpoint',
   'revocation_endpoint',
   'jwks_uri',
@@ -143,14 +146,26 @@ export class OAuthProvider {
     };
   }
 
-  /** RFC 8414 §3, then OpenID Connect Discovery 1.0 §4. The metadata must name the very issuer that was asked. */
+  /**
+   * RFC 8414 §3, then §5, then OpenID Connect Discovery 1.0 §4 (MCP 2025-11-25, Authorization:
+   * Authorization Server Metadata Discovery). The metadata must name the very issuer that was asked.
+   */
   async #discover(issuer: string): Promise<oauth.AuthorizationServer> {
     const url = new URL(issuer);
     const read = async (algorithm: 'oauth2' | 'oidc') => {
       const response = await oauth.discoveryRequest(url, { ...requestOptions(this.#options), algorithm });
       return await oauth.processDiscoveryResponse(url, response);
     };
-    const server = await read('oauth2').catch(() => read('oidc'));
+    const readInserted = async () => {
+      const signal = AbortSignal.timeout(this.#options.settings.timeoutMs);
+      const { href } = new URL(`/.well-known/openid-configuration${url.pathname}`, url);
+      const headers = { accept: 'application/json' };
+      const response = await this.#options.fetch(href, { method: 'GET', headers, signal });
+      return await oauth.processDiscoveryResponse(url, response);
+    };
+    const server = await read('oauth2')
+      .catch((error: unknown) => (url.pathname === '/' ? Promise.reject(error) : readInserted()))
+      .catch(() => read('oidc'));
     for (const endpoint of ENDPOINTS.map((name) => server[name])) {
       if (endpoint !== undefined && !mayBeNamedBy(issuer, endpoint))
         throw new Error('the metadata names an endpoint that no credential goes to');
@@ -162,6 +177,7 @@ export class OAuthProvider {
   #errorOf(thrown: unknown): Error {
     const { backend, settings } = this.#options;
     const at = settings.issuer ?? settings.tokenEndpoint ?? '';
+    if (isUnknownClient(thrown)) this.#options.onUnknownClient?.();
     if (thrown instanceof oauth.ResponseBodyError) {
       const said = `${at} answered ${codeOf(thrown.error)} (${thrown.status})`;
       const callers = thrown.status < 500 && thrown.status !== 429 && !NOT_THE_CALLERS.has(thrown.error);
@@ -240,6 +256,14 @@ export function formOf(
     for (const each of value === undefined ? [] : [value].flat()) form.append(name, each);
   }
   return form;
+}
+
+/** RFC 6749 §5.2, in a body or with a challenge. */
+function isUnknownClient(thrown: unknown): boolean {
+  return (
+    thrown instanceof oauth.WWWAuthenticateChallengeError ||
+    (thrown instanceof oauth.ResponseBodyError && thrown.error === 'invalid_client')
+  );
 }
 
 /** Error codes are words; anything else that stands in their place is not repeated. */

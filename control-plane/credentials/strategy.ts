@@ -1,4 +1,6 @@
+import type { MeshError } from '../../shared/errors.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { Challenge } from './discover-metadata.ts';
 
 /** The HTTP headers that authenticate a request to a backend. Made for one live caller; never kept by a connector. */
 export type CredentialHeaders = Readonly<Record<string, string>>;
@@ -36,7 +38,12 @@ export interface CredentialStrategy {
   /** When a credential that it gave ends, in milliseconds since the epoch; undefined for one without an end of its own. */
   expiresAt?(credential: Credential): number | undefined;
   /** The backend refused (401) a credential that it gave, which is not given again. True: the next one will be another. */
-  refused?(credential: Credential): boolean;
+  refused?(credential: Credential, challenge: Challenge): boolean;
+  /** The backend refused (403) a credential that it gave for want of scopes. How the caller gets one that has them; undefined where it cannot. */
+  insufficient?(
+    credential: Credential,
+    need: { readonly scopes: readonly string[]; readonly backend: string },
+  ): MeshError | undefined;
   /** Only where the credential is nobody's own: what may end a backend session when no live caller is there. Absent where every request needs its caller. */
   unattended?(): Credential | Promise<Credential>;
 }

@@ -213,9 +213,19 @@ export class BackendLink {
     try {
       return await work(credential);
     } catch (thrown) {
-      if (!isUnauthorized(thrown) || this.#options.strategy.refused?.(credential) !== true) throw thrown;
+      if (!(thrown instanceof BackendFault)) throw thrown;
+      const more = this.#more(credential, thrown);
+      if (more !== undefined) throw more;
+      if (thrown.kind !== 'unauthorized' || this.#options.strategy.refused?.(credential, thrown) !== true)
+        throw thrown;
     }
     return await work(await this.credential(caller, signal));
+  }
+
+  /** What the caller can do about a credential that is not enough. */
+  #more(credential: Credential, { kind, scopes }: BackendFault): MeshError | undefined {
+    if (kind !== 'forbidden' || scopes.length === 0) return undefined;
+    return this.#options.strategy.insufficient?.(credential, { scopes, backend: this.name });
   }
 
   #noteIdentity(outcome: string): void {
@@ -422,10 +432,6 @@ function tooLate(backend: string): MeshError {
     `The credential for the backend "${backend}" could not be obtained in time.`,
     { backend, retryAfterMs: 1_000 },
   );
-}
-
-function isUnauthorized(thrown: unknown): boolean {
-  return thrown instanceof BackendFault && thrown.kind === 'unauthorized';
 }
 
 /** What a failure says of the credential; undefined where it says nothing. */

@@ -14,6 +14,8 @@ export interface LoginInvitation {
   readonly backend: string;
   /** The name that admins use for the session. */
   readonly session: string;
+  /** Space separated: what is to be granted, where that is more than at first. */
+  readonly scope: string | undefined;
 }
 
 /** Makes a link for a browser, which serves this caller alone, once, for a while; undefined where no one can log in. */
@@ -61,12 +63,13 @@ export class LoginElicitations {
     error: MeshError,
     { session, caller, id }: { session: LiveSession; caller: Caller; id: Buffer },
   ): readonly Uint8Array[] {
-    const { reason, retryable, backend } = missedLogin(error) ?? error;
+    const { reason, retryable, backend, scope } = missedLogin(error) ?? error;
     if (reason !== 'login_required' || backend === undefined || caller.kind !== 'identified')
       return meshErrorResponse(id, error);
-    const url = this.#options.invite({ caller, backend, session: session.adminName });
+    const url = this.#options.invite({ caller, backend, scope, session: session.adminName });
     if (url === undefined) return meshErrorResponse(id, error);
-    const message = `The backend "${backend}" needs you to log in.`;
+    const more = scope === undefined ? 'log in' : 'grant more to it';
+    const message = `The backend "${backend}" needs you to ${more}.`;
     const data = { reason, retryable, backend };
     if (!elicitsUrls(session))
       return errorResponse(id, { code: LOGIN_REQUIRED, message: `${message} Open ${url}`, data });

@@ -10,7 +10,7 @@ export interface ServerKey {
 export type SessionPurpose = 'requests' | 'events' | 'tasks';
 
 /** What is sealed that belongs to no session: logins at third parties, links to log in, what a browser carries between two pages. */
-export type ApartPurpose = 'login' | 'ticket' | 'browser';
+export type ApartPurpose = 'login' | 'ticket' | 'browser' | 'discovery';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;

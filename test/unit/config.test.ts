@@ -363,7 +363,7 @@ keys:
     [
       'an unknown strategy',
       `${CALLERS}\nmcpServers: { a: { url: "http://a.example/", credential: { strategy: passthru } } }`,
-      'mesh.yaml:2: mcpServers.a.credential.strategy: expected one of none, header, token_exchange, id_jag, client_credentials, stored, aws_sigv4, passthrough, env',
+      'mesh.yaml:2: mcpServers.a.credential.strategy: expected one of none, header, token_exchange, id_jag, client_credentials, stored, discover, aws_sigv4, passthrough, env',
     ],
     [
       'nobody who could call',

@@ -36,7 +36,9 @@ describe('the listener for logins', () => {
       ...{ clock: systemClock, publicUrl, vault, issuers: [] },
       tickets: sealer('ticket'),
       browsers: sealer('browser'),
-      providers: () => [],
+      providers: async () => [],
+      known: () => [],
+      documented: () => [],
       onEvent: (event) => events.push(event),
     });
     listener = await startConnectListener({ host: '127.0.0.1', port: 0, publicUrl, connect });
