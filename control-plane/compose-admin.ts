@@ -23,6 +23,7 @@ import { AdminWatches } from './rpc/admin-watch.ts';
 import type { MeshServer } from './rpc/mesh-server.ts';
 import { ReplicaDirectory } from './rpc/replica-directory.ts';
 import type { Admission } from './session/admission.ts';
+import type { Audit } from './session/audit.ts';
 import { RecordCrypto } from './session/record-crypto.ts';
 import { RecordNames } from './session/record-names.ts';
 import type { SessionPlane } from './session/session-plane.ts';
@@ -38,6 +39,7 @@ export interface AdminParts {
   readonly sessions: SessionPlane;
   readonly mesh: MeshServer;
   readonly verifier: IdentityVerifier;
+  readonly audit: Audit;
   /** Of the gRPC port, once it is known. */
   readonly address: () => string;
   readonly config: () => ConfigControl;
@@ -80,7 +82,7 @@ export function administer(parts: AdminParts): AdminApi {
     self: () => local.self(),
     enabled: () => live.current.admin !== undefined,
   });
-  const peers = new AdminPeers({ replica, directory });
+  const peers = new AdminPeers({ replica, directory, tls: () => live.current.meshTls });
   const names = new RecordNames(keys.index);
   const stored = new AdminSessions({ store, crypto, names, manager: sessions.manager, limits });
   const answers = [
@@ -90,7 +92,7 @@ export function administer(parts: AdminParts): AdminApi {
   ];
   const watches = new AdminWatches();
   const gate = adminGate(parts);
-  mesh.administer(adminService({ replica, gate, answers, watches, log }));
+  mesh.administer(adminService({ replica, gate, answers, watches, audit: parts.audit, log }));
   return {
     questions: new AdminQuestions({ gate, answers, log }),
     start: () => directory.start(),
@@ -113,5 +115,10 @@ function adminGate({ live, log, verifier: callers }: AdminParts): AdminGate {
       verifier = other;
     };
   });
-  return new AdminGate({ settings: () => live.current.admin, verifier: () => verifier, callers });
+  return new AdminGate({
+    settings: () => live.current.admin,
+    verifier: () => verifier,
+    callers,
+    replicas: () => live.current.meshTls?.replicas ?? [],
+  });
 }

@@ -40,10 +40,12 @@ import { Health } from './ops/health.ts';
 import { History, readCounts } from './ops/history.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { startOpsServer } from './ops/server.ts';
+import { reachableAt } from './own-address.ts';
 import { ReachableBackends } from './reachable-backends.ts';
 import { MeshCredentials } from './rpc/mesh-credentials.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { WelcomeFacts } from './rpc/mesh-service.ts';
+import type { WorkloadRules } from './rpc/workload.ts';
 import { Admission } from './session/admission.ts';
 import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { CallLimits } from './session/call-limits.ts';
@@ -181,7 +183,8 @@ export async function startControlPlane(source: SettingsSource, program: Program
     sessions,
     mesh,
     verifier,
-    address: () => `${hostPart(settings.listen.grpc.host)}:${port}`,
+    audit,
+    address: () => settings.listen.advertise ?? reachableAt({ ...settings.listen.grpc, port }),
     config: () => reload ?? notYet(),
     callCounts: () => readCallCounts(metrics),
     history,
@@ -385,10 +388,16 @@ function meshServer(parts: MeshParts): MeshServer {
     welcome: (peer) => welcome(live.current, peer.virtualServer),
     log,
     limits: { maxMessageBytes: limits.messageBytes },
-    ...(credentials === undefined
-      ? {}
-      : { credentials, workloads: () => ({ clients: live.current.meshTls?.clients }) }),
+    ...(credentials === undefined ? {} : { credentials, workloads: () => workloadRules(live.current) }),
   });
+}
+
+/** Replicas and admins are no sidecars, whoever else is one. */
+function workloadRules({ meshTls, admin }: Settings): WorkloadRules {
+  return {
+    clients: meshTls?.clients,
+    others: [...(meshTls?.replicas ?? []), ...(admin?.certificates ?? [])],
+  };
 }
 
 function welcome(settings: Settings, server: string): WelcomeFacts {

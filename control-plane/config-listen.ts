@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { certificateFaults } from '../shared/config/certificates.ts';
+import { certificateFaults, certificateId } from '../shared/config/certificates.ts';
 import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { list, section, text } from '../shared/config/section.ts';
 import { isSpiffePattern } from '../shared/spiffe-id.ts';
@@ -15,11 +15,11 @@ export function address() {
 
 const DEFAULT_ADDRESS = '127.0.0.1:4290';
 
+const spiffePattern = (example: string) =>
+  v.pipe(text(), v.check(isSpiffePattern, `expected a SPIFFE id, such as ${example}`));
+
 const Client = section({
-  id: v.pipe(
-    text(),
-    v.check(isSpiffePattern, 'expected a SPIFFE id, such as spiffe://mesh.example/ns/*/sa/agent'),
-  ),
+  id: spiffePattern('spiffe://mesh.example/ns/*/sa/agent'),
   virtualServers: v.optional(list(text())),
 });
 
@@ -30,14 +30,18 @@ const Tls = section({
   ca: text(),
   /** The sidecars that are served; absent, all that `ca` vouches for. */
   clients: v.optional(v.pipe(list(Client), v.minLength(1, 'expected at least one client'))),
+  /** The replicas, which ask each other for admins; absent, whoever has the id of `cert`. */
+  replicas: v.optional(list(spiffePattern('spiffe://mesh.example/ns/outrigger/sa/control-plane'))),
 });
 
 export const GrpcAddress = v.pipe(
   address(),
-  v.transform((written) => ({ address: written, tls: undefined })),
+  v.transform((written) => ({ address: written, advertise: undefined, tls: undefined })),
 );
 export const GrpcSection = section({
   address: v.optional(address(), DEFAULT_ADDRESS),
+  /** Where the other replicas reach this one; absent, at `address`, or at this machine's own where that is every one. */
+  advertise: v.optional(address()),
   tls: v.optional(Tls),
 });
 
@@ -52,19 +56,20 @@ type GrpcListener = v.InferOutput<typeof GrpcListener>;
 
 export interface GrpcListenSettings {
   readonly address: Address;
+  readonly advertise: string | undefined;
   readonly tls: MeshTlsSettings | undefined;
 }
 
 export function resolveGrpcListener(written: GrpcListener, context: ConfigContext): GrpcListenSettings {
   const at = context.address(['listen', 'grpc'], written.address);
-  const { tls } = written;
+  const { tls, advertise } = written;
   if (tls === undefined) {
     if (!isLoopbackHost(at.host)) {
       const message =
         "the mesh stream carries callers' tokens: only a loopback address, or listen.grpc.tls with cert, key and ca";
       context.problem(['listen', 'grpc'], message);
     }
-    return { address: at, tls: undefined };
+    return { address: at, advertise, tls: undefined };
   }
   const path = ['listen', 'grpc', 'tls'];
   const read = (part: 'cert' | 'key' | 'ca') => context.file([...path, part], tls[part]);
@@ -73,5 +78,7 @@ export function resolveGrpcListener(written: GrpcListener, context: ConfigContex
   for (const { part, message } of certificateFaults(certificates)) {
     if (certificates[part] !== '') context.problem([...path, part], message);
   }
-  return { address: at, tls: { certificates, clients: tls.clients } };
+  const own = certificateId(certificates.cert);
+  const replicas = tls.replicas ?? (own === undefined ? [] : [own]);
+  return { address: at, advertise, tls: { certificates, clients: tls.clients, replicas } };
 }

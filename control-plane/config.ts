@@ -101,6 +101,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     listen: {
       grpc: grpc.address,
       ops: context.address(['listen', 'ops'], file.listen.ops),
+      advertise: grpc.advertise,
     },
     meshTls: grpc.tls,
     log: file.log,
@@ -119,7 +120,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     limits: resolveLimits(file, context),
     callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
     audit: resolveAudit(file.audit, context),
-    admin: resolveAdmin(file.admin, identity, context),
+    admin: resolveAdmin(file.admin, { identity, tls: grpc.tls !== undefined }, context),
   };
   if (context.problems.length > 0) throw parsed.refuse(context.problems);
   const processes = file.up.processes.map((each) => ({

@@ -21,7 +21,12 @@ export interface Settings {
   readonly replica: string;
   /** Absolute. Keys and the embedded store live here, and what stdio children leave behind is noted here. */
   readonly stateFolder: string;
-  readonly listen: { readonly grpc: Address; readonly ops: Address };
+  readonly listen: {
+    readonly grpc: Address;
+    readonly ops: Address;
+    /** `host:port` at which the other replicas reach the gRPC port; undefined: where it listens. */
+    readonly advertise: string | undefined;
+  };
   /** How the mesh stream is secured; undefined: plain text, on loopback. */
   readonly meshTls: MeshTlsSettings | undefined;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
@@ -57,6 +62,8 @@ export interface MeshTlsSettings {
   readonly certificates: Certificates;
   /** Which sidecars are served, and to which virtual servers; undefined: whoever the authorities vouch for. */
   readonly clients: readonly ClientRule[] | undefined;
+  /** The SPIFFE ids of replicas, as patterns: they ask each other in the name of admins, and are no sidecars. */
+  readonly replicas: readonly string[];
 }
 
 export interface ClientRule {

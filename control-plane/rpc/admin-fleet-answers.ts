@@ -91,9 +91,9 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
         const { page, nextPageToken } = pageOf(replicas, { list: 'replicas', request });
         return { replicas: page.map((each) => masked(each, { readMask, fields: REPLICA })), nextPageToken };
       },
-      drainReplica: (request: Named, admin) =>
+      drainReplica: (request: Named & Scoped, admin) =>
         atReplica(options, { request, admin, method: 'DrainReplica', act: () => mesh.leave() }),
-      undrainReplica: (request: Named, admin) =>
+      undrainReplica: (request: Named & Scoped, admin) =>
         atReplica(options, { request, admin, method: 'UndrainReplica', act: () => mesh.comeBack() }),
       getStats: async (request: Scoped, admin) => {
         const question = { method: 'GetStats', request: {}, admin };
@@ -158,7 +158,7 @@ async function refresh(
 }
 
 interface Act {
-  readonly request: Named;
+  readonly request: Named & Scoped;
   readonly admin: Admin;
   readonly method: string;
   readonly act: () => void;
@@ -171,6 +171,7 @@ async function atReplica(
 ): Promise<object> {
   const [, name] = /^replicas\/(.+)$/.exec(request.name) ?? [];
   if (name === undefined) throw invalid('name: expected replicas/ and the name of a replica.');
+  if (name !== local.replica && request.localOnly) throw notFound(`replica "${name}" here`);
   if (name !== local.replica) return peers.require<object>(name, { method, request, admin });
   act();
   // Others see it at once, and not with the next beat.

@@ -4,7 +4,7 @@ import type { MeshTlsSettings } from '../settings.ts';
 import type { SidecarPeer } from './exchange.ts';
 
 /** What a call tells of the other end of its connection. */
-interface AuthenticatedCall {
+export interface AuthenticatedCall {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string | undefined } };
 }
 
@@ -21,7 +21,10 @@ export interface WorkloadRefusal {
   readonly details: string;
 }
 
-export type WorkloadRules = Pick<MeshTlsSettings, 'clients'>;
+export interface WorkloadRules extends Pick<MeshTlsSettings, 'clients'> {
+  /** SPIFFE ids, as patterns, of those that are no sidecars whatever `clients` says: replicas and admins. */
+  readonly others?: readonly string[];
+}
 
 /** Why a stream of this workload is not taken, or not for this virtual server; undefined: it is. */
 export function workloadRefusal(
@@ -29,6 +32,7 @@ export function workloadRefusal(
   { workload, virtualServer }: Partial<Pick<SidecarPeer, 'workload' | 'virtualServer'>>,
 ): WorkloadRefusal | undefined {
   if (workload === undefined) return UNPROVEN;
+  if (rules.others?.some((id) => matchesSpiffe(id, workload))) return denied('This workload is no sidecar.');
   if (rules.clients === undefined) return undefined;
   const known = rules.clients.filter(({ id }) => matchesSpiffe(id, workload));
   if (known.length === 0) return denied('This workload is not among those that are served.');

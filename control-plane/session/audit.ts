@@ -13,7 +13,8 @@ export type AuditAction =
   | 'login.end'
   | 'call'
   | 'tool.change'
-  | 'configuration.change';
+  | 'configuration.change'
+  | 'admin.call';
 
 /** One decision, before it takes effect. */
 export interface AuditEvent {
@@ -22,7 +23,7 @@ export interface AuditEvent {
   readonly outcome: 'allowed' | 'denied' | 'failed';
   /** Absent where no request asked for it. */
   readonly caller?: Caller | undefined;
-  /** Who sat before a browser, where no request of a client asked. */
+  /** Who sat before a browser, or is an admin, where no request of a client asked. */
   readonly principal?: IdentityBinding | undefined;
   /** The name that admins use for a session. */
   readonly session?: string | undefined;

@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { spiffeIdOf } from '../spiffe-id.ts';
 
 /** What proves who we are on a TLS connection, and whom we believe; each in PEM. */
 export interface Certificates {
@@ -33,6 +34,11 @@ export function certificateFaults({ cert, key, ca }: Certificates): CertificateF
 export function certificateEnd(cert: string): number {
   const end = Date.parse(firstOf(cert)?.validTo ?? '');
   return Number.isNaN(end) ? 0 : end / 1_000;
+}
+
+/** The SPIFFE id of our own certificate; undefined where it has none. */
+export function certificateId(cert: string): string | undefined {
+  return spiffeIdOf(firstOf(cert)?.subjectAltName);
 }
 
 function firstOf(pem: string): X509Certificate | undefined {

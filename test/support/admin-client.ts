@@ -7,6 +7,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
+import type { Certificates } from '../../shared/config/certificates.ts';
 
 /** A message as the proto loader has it. */
 export type Message = Readonly<Record<string, unknown>>;
@@ -15,6 +16,8 @@ export interface AdminClientOptions {
   /** Of a replica, `host:port`. */
   readonly address: string;
   readonly token?: string | undefined;
+  /** Over TLS, with a client certificate or without. */
+  readonly tls?: Pick<Certificates, 'ca'> & Partial<Certificates>;
   /** The version of the reflection service; `v1` when absent. */
   readonly reflection?: 'v1' | 'v1alpha';
 }
@@ -37,8 +40,11 @@ export class AdminClient implements Disposable {
     if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
   }
 
-  static async open({ address, token, reflection = 'v1' }: AdminClientOptions): Promise<AdminClient> {
-    const client = new Client(address, credentials.createInsecure());
+  static async open(options: AdminClientOptions): Promise<AdminClient> {
+    const { address, token, tls, reflection = 'v1' } = options;
+    const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
+    const channel = tls && credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+    const client = new Client(address, channel ?? credentials.createInsecure());
     const services = await listServices(client, reflection);
     const service = await describe(client, { reflection, symbol: 'outrigger.admin.v1.Admin' });
     return new AdminClient(client, { services, service }, token);
@@ -46,6 +52,11 @@ export class AdminClient implements Disposable {
 
   get methods(): readonly string[] {
     return Object.keys(this.#service);
+  }
+
+  /** With more metadata from now on. */
+  show(name: string, value: string | Buffer): void {
+    this.#metadata.set(name, value);
   }
 
   /** Rejects with a `ServiceError`. */

@@ -82,6 +82,7 @@ mcpServers:
       expect(settings.meshTls).to.deep.equal({
         certificates: { cert: REPLICA, key: TLS_KEY, ca: AUTHORITY },
         clients: [{ id: 'spiffe://mesh.example/ns/red/*', virtualServers: ['red'] }],
+        replicas: ['spiffe://mesh.example/ns/outrigger/sa/control-plane'],
       });
       await writeFile(join(folder, 'key.pem'), OTHER_KEY);
       const place = 'mesh.yaml:3: listen.grpc.tls.';
@@ -254,6 +255,7 @@ mcpServers:
     expect(settings).to.include({ replica: 'b', stateFolder: join(folder, 'elsewhere') });
     expect(settings.listen).to.deep.equal({
       grpc: { host: '127.0.0.1', port: 0 },
+      advertise: undefined,
       ops: { host: '::1', port: 4391 },
     });
     expect(settings.store).to.deep.equal({ kind: 'memory' });
