@@ -5,9 +5,6 @@ import * as v from 'valibot';
  * read, and says it in these words: the one asks the other over its standard output.
  */
 
-/** Ok: looked at, and right. Warning: works, and may not for long. Skipped: could not be looked at, for a reason that is no fault. */
-export const FINDING_STATUSES = ['ok', 'warning', 'failed', 'skipped'] as const;
-
 export const CHECKS = [
   'version',
   'configuration',
@@ -29,7 +26,8 @@ const Finding = v.strictObject({
   check: v.picklist(CHECKS),
   /** What was looked at: a file, an address, a name. */
   of: v.string(),
-  status: v.picklist(FINDING_STATUSES),
+  /** Ok: looked at, and right. Warning: works, and may not for long. Skipped: could not be looked at, for a reason that is no fault. */
+  status: v.picklist(['ok', 'warning', 'failed', 'skipped']),
   /** What was found, for people; no secret, and no value of a configuration that could be one. */
   detail: v.string(),
   /** What to do about it. */

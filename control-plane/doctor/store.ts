@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Finding } from '../../shared/findings.ts';
 import { silentLogger } from '../../shared/log.ts';
@@ -138,7 +138,7 @@ function obstacleTo(path: string): Worry | 'absent' | undefined {
 
 /** The folder, or the nearest above it that is there. */
 function nearest(path: string): string {
-  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return path;
+  if (existsSync(path)) return path;
   const above = dirname(path);
   return above === path ? path : nearest(above);
 }

@@ -1,6 +1,6 @@
 import type { Environment } from '../../shared/config/variables.ts';
 import type { Check, Finding } from '../../shared/findings.ts';
-import type { Program } from '../../shared/lifecycle.ts';
+import { ExitError, type Program } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/log.ts';
 import { redact } from '../../shared/redact.ts';
 
@@ -17,7 +17,7 @@ export interface Surroundings {
 /** Longer than any bound that a single question has by default. */
 const LONGEST_MS = 20_000;
 
-/** What a check found, within a bound; a check that breaks is a finding itself. */
+/** What a check found, within a bound; a check that breaks is a finding itself. Rejects with `ExitError` for what the command line says wrong. */
 export async function within(
   { check, of }: { readonly check: Check; readonly of: string },
   work: Promise<readonly Finding[]>,
@@ -29,6 +29,7 @@ export async function within(
   try {
     return await Promise.race([work, bound]);
   } catch (error) {
+    if (error instanceof ExitError) throw error;
     const detail = redact(error instanceof Error ? error.message : String(error));
     return [{ check, of, status: 'failed', detail, remedy: 'look at what answers there, and try again' }];
   } finally {

@@ -36,7 +36,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   UNAUTHENTICATED:
     'give the sidecar a certificate that the authorities of listen.grpc.tls.ca at the replica vouch for',
   PERMISSION_DENIED: 'let listen.grpc.tls.clients at the replica name this sidecar, and its virtual server',
-  NOT_FOUND: 'name a virtual server that the control plane has: virtualServer',
 };
 
 function versionOf(replica: string, build: string): Finding[] {
