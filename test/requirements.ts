@@ -514,7 +514,6 @@ export const FAULTS = {
   },
   I16: {
     text: 'DPoP-bound token (`cnf.jkt`) without proof, replayed `jti`, wrong `htm`/`htu` → 401 `invalid_dpop_proof`; never replayed to a backend (needs exchange)',
-    partly: 'no proof is taken: a bound token is refused whole, as an invalid token',
   },
   I17: {
     text: 'canary token/secret grep over Redis dump, AOF, logs, traces, metrics, gRPC admin output, error bodies, core dump → 0 hits',

@@ -13,7 +13,7 @@ import Provider, { type Configuration, errors, type KoaContextWithOIDC } from 'o
  * What it does not have is added as grants of our own: token exchange (RFC 8693), the identity assertion of
  * enterprise-managed authorization, and its redemption (RFC 7523). These know JWTs of this provider, or of the
  * one it trusts, and nothing else: no opaque subject tokens, no SAML, no policy about who may act for whom, and
- * revocation of a JWT is a list. It has no DPoP and no mTLS; everything is in memory, and ends with the process.
+ * revocation of a JWT is a list. It binds tokens to keys (DPoP) and has no mTLS; everything is in memory, and ends with the process.
  */
 export interface OidcProvider extends AsyncDisposable {
   /** `iss`, and the base of its endpoints. */
@@ -53,6 +53,13 @@ export interface TokenOptions {
   readonly scope?: string;
   /** Seconds. */
   readonly expiresIn?: number;
+  /** The thumbprint of the key that it is bound to. */
+  readonly boundTo?: string;
+}
+
+interface Issuance extends Required<Omit<TokenOptions, 'boundTo'>> {
+  readonly boundTo?: string | undefined;
+  readonly format: 'jwt' | 'opaque';
 }
 
 export interface Misbehaviour {
@@ -152,10 +159,10 @@ class RunningProvider implements OidcProvider {
     }
   }
 
-  async token({ sub = 'alice', aud = MESH, scope = 'read', expiresIn = 300 }: TokenOptions = {}) {
+  async token({ sub = 'alice', aud = MESH, scope = 'read', expiresIn = 300, boundTo }: TokenOptions = {}) {
     const client = await this.#oidc.Client.find(CLIENT.id);
     if (client === undefined) throw new Error('the client is not known');
-    return this.#issue(client, { sub, aud, scope, expiresIn, format: 'jwt' });
+    return this.#issue(client, { sub, aud, scope, expiresIn, format: 'jwt', boundTo });
   }
 
   revoke(token: string): void {
@@ -258,6 +265,7 @@ class RunningProvider implements OidcProvider {
       features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
+        dPoP: { enabled: true },
         introspection: { enabled: true },
         revocation: { enabled: true },
         registration: { enabled: true },
@@ -380,7 +388,7 @@ class RunningProvider implements OidcProvider {
 
   async #issue(
     client: NonNullable<KoaContextWithOIDC['oidc']['client']>,
-    { sub, aud, scope, expiresIn, format }: Required<TokenOptions> & { readonly format: 'jwt' | 'opaque' },
+    { sub, aud, scope, expiresIn, format, boundTo }: Issuance,
   ): Promise<string> {
     const { AccessToken, ResourceServer } = this.#oidc;
     const resourceServer = new ResourceServer(aud, {
@@ -391,6 +399,7 @@ class RunningProvider implements OidcProvider {
     });
     const token = new AccessToken({ client, accountId: sub, scope, gty: 'token-exchange' } as never);
     Object.assign(token, { resourceServer, expiresIn });
+    if (boundTo !== undefined) token.setThumbprint('jkt', boundTo);
     return await token.save();
   }
 

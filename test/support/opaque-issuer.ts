@@ -11,7 +11,12 @@ export interface OpaqueIssuer extends AsyncDisposable {
   /** How often it was asked about tokens. */
   readonly asked: () => number;
   /** An access token of a person, for the mesh. */
-  token(options: { readonly sub: string; readonly scope?: string }): Promise<string>;
+  token(options: {
+    readonly sub: string;
+    readonly scope?: string;
+    /** The thumbprint of the key that it is bound to. */
+    readonly boundTo?: string;
+  }): Promise<string>;
   revoke(token: string): Promise<void>;
   /** Connections are cut from now on, or are not. */
   down(isDown: boolean): void;
@@ -47,6 +52,7 @@ export async function startOpaqueIssuer(): Promise<OpaqueIssuer> {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: async () => true },
       resourceIndicators: { enabled: true, getResourceServerInfo: () => RESOURCE },
     },
@@ -61,7 +67,7 @@ export async function startOpaqueIssuer(): Promise<OpaqueIssuer> {
     url,
     client,
     asked: () => asked,
-    async token({ sub, scope = 'read' }) {
+    async token({ sub, scope = 'read', boundTo }) {
       const agent = await provider.Client.find('agent');
       if (agent === undefined) throw new Error('the issuer does not know its client');
       const grant = new provider.Grant({ accountId: sub, clientId: 'agent' });
@@ -74,6 +80,7 @@ export async function startOpaqueIssuer(): Promise<OpaqueIssuer> {
         scope,
       });
       token.resourceServer = new provider.ResourceServer(MESH, RESOURCE);
+      if (boundTo !== undefined) token.setThumbprint('jkt', boundTo);
       return await token.save();
     },
     async revoke(token) {
