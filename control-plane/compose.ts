@@ -4,6 +4,7 @@ import { ReadFiles } from '../shared/config/watched-files.ts';
 import { MeshError } from '../shared/errors.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
+import type { Load } from '../shared/overload/monitor.ts';
 import { VERSION } from '../shared/version.ts';
 import { admissionRules } from './admission-rules.ts';
 import { createBoundedFetch } from './backend/bounded-fetch.ts';
@@ -12,14 +13,15 @@ import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
 import { administer } from './compose-admin.ts';
+import { watchLoad } from './compose-load.ts';
 import { type LoginPlane, openLogins } from './compose-logins.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
 import type { CredentialStrategy } from './credentials/strategy.ts';
-import { keepFixed } from './fixed-settings.ts';
 import { readAssets } from './dashboard/assets.ts';
 import { Dashboard } from './dashboard/dashboard.ts';
+import { keepFixed } from './fixed-settings.ts';
 import { followSettings } from './follow-settings.ts';
 import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
@@ -128,8 +130,10 @@ export async function startControlPlane(source: SettingsSource, program: Program
     onRefused: observeRefusals({ metrics, log, audit }),
   });
   const callLimits = openLimits(settings, { keys, metrics, program });
+  const load = watchLoad({ live, log, metrics, program, health }, () => ({ sessions, mesh, backends }));
   const sessions: SessionPlane = sessionPlane({
     live,
+    load,
     log,
     metrics,
     audit,
@@ -170,7 +174,16 @@ export async function startControlPlane(source: SettingsSource, program: Program
     note: (mark) => store.writeVault(mark),
   });
   const credentials = settings.meshTls && new MeshCredentials(settings.meshTls.certificates);
-  const mesh: MeshServer = meshServer({ live, log, sessions, store, capabilities, verifier, credentials });
+  const mesh: MeshServer = meshServer({
+    live,
+    log,
+    load,
+    sessions,
+    store,
+    capabilities,
+    verifier,
+    credentials,
+  });
   const history = new History({ read: () => readCounts(metrics), clock: systemClock });
   program.defer('history', () => history.stop());
   const admin = administer({
@@ -301,6 +314,7 @@ function strategyFor(
 
 interface SessionParts {
   readonly live: LiveSettings;
+  readonly load: Load;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly audit: Audit;
@@ -330,6 +344,7 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     limits: live.part(({ limits, identity }) => ({ ...limits, tokenGraceMs: identity.tokenGraceMs })),
     grantableScopes: () => grantableScopes(live.current),
     callLimits: parts.callLimits,
+    load: parts.load,
     observer: observeSessions({ metrics, log, audit }),
     onSessionEnded: ended,
     ...(parts.inviteToLogin === undefined ? {} : { inviteToLogin: parts.inviteToLogin }),
@@ -366,6 +381,7 @@ function virtualServer(settings: Settings, name: string): VirtualServer | undefi
 
 interface MeshParts {
   readonly live: LiveSettings;
+  readonly load: Load;
   readonly log: Logger;
   readonly sessions: SessionPlane;
   readonly store: SessionStore;
@@ -376,7 +392,7 @@ interface MeshParts {
 }
 
 function meshServer(parts: MeshParts): MeshServer {
-  const { live, log, sessions, store, capabilities, verifier, credentials } = parts;
+  const { live, log, load, sessions, store, capabilities, verifier, credentials } = parts;
   const { replica, limits } = live.current;
   return createMeshServer({
     replica,
@@ -384,6 +400,7 @@ function meshServer(parts: MeshParts): MeshServer {
     verifier,
     handle: sessions.handle,
     openFeed: (port) => capabilities.open(port),
+    overloaded: () => load.shedding,
     ready: () => store.ready,
     welcome: (peer) => welcome(live.current, peer.virtualServer),
     log,

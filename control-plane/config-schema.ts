@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { OverloadSection } from '../shared/config/overload.ts';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
@@ -357,6 +358,7 @@ export const ConfigFile = section({
   mcpServers: named(BackendEntry),
   virtualServers: v.optional(named(VirtualServer), {}),
   limits: v.optional(Limits, {}),
+  overload: v.optional(OverloadSection, {}),
   callLimits: v.optional(CallLimitsSection, {}),
   audit: v.optional(AuditSection),
   admin: v.optional(AdminSection),

@@ -118,6 +118,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     backends: resolveBackends(file, context),
     virtualServers: resolveVirtualServers(file, context),
     limits: resolveLimits(file, context),
+    overload: file.overload,
     callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
     audit: resolveAudit(file.audit, context),
     admin: resolveAdmin(file.admin, { identity, tls: grpc.tls !== undefined }, context),

@@ -75,6 +75,11 @@ export class ReachableBackends {
       if (this.#known.get(name) !== former) former.retire(() => this.#end(former));
   }
 
+  /** How many sessions wait for their turn to be opened, by backend. */
+  *handshakesWaiting(): Iterable<readonly [backend: string, count: number]> {
+    for (const [name, { handshakes }] of this.all) yield [name, handshakes?.waiting ?? 0];
+  }
+
   /** Of a name: whoever reaches it otherwise goes on waiting behind the same others. */
   #handshakes(settings: BackendSettings): FairGate {
     const { name, handshakes, timeouts } = settings;

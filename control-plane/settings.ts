@@ -1,4 +1,5 @@
 import type { Certificates } from '../shared/config/certificates.ts';
+import type { OverloadSettings } from '../shared/config/overload.ts';
 import type { LogFormat, LogLevel } from '../shared/log.ts';
 import type { AdminSettings } from './config-admin.ts';
 import type { AuditSettings } from './config-audit.ts';
@@ -43,6 +44,8 @@ export interface Settings {
   /** At least one; the first is served to a sidecar that names `default` when none has that name. */
   readonly virtualServers: readonly VirtualServerSettings[];
   readonly limits: LimitSettings;
+  /** From which measures on work is refused. */
+  readonly overload: OverloadSettings;
   /** How often calls may be made, and how many at once. */
   readonly callLimits: CallLimitSettings;
   /** Where decisions are written down; undefined: nowhere. */

@@ -1,6 +1,7 @@
 import { systemClock } from '../shared/clock.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/log.ts';
+import { OverloadMonitor, RESOURCES } from '../shared/overload/monitor.ts';
 import { VERSION } from '../shared/version.ts';
 import { LocalLists } from './capabilities/local-lists.ts';
 import type { Settings } from './config.ts';
@@ -47,9 +48,18 @@ export async function startSidecar(
   });
   program.defer('the mesh streams', () => mesh.close(MESH_CLOSE_MS));
 
+  let listener: Listener | undefined;
+  const load = new OverloadMonitor({
+    settings: () => settings.overload,
+    log,
+    onShed: (work, resource) => metrics.shed(work, resource),
+    relieve: () => listener?.relieve(),
+  });
+  program.defer('overload', () => load.stop());
   const edge = new Edge({
     mesh,
     lists,
+    load,
     heldToken: await createHeldToken(settings, { log, program }),
     limits: {
       bodyBytes: limits.message,
@@ -77,21 +87,24 @@ export async function startSidecar(
   });
   program.defer('health and metrics', () => ops.close());
 
-  const listener = await listen({
+  const serving = await listen({
     address: addresses.mcp,
     edge,
     maxConnections: limits.connections,
     headersTimeoutMs: timeouts.headers,
     requestTimeoutMs: timeouts.request,
     keepAliveTimeoutMs: timeouts.idle,
+    log,
   });
+  listener = serving;
   program.defer('the MCP endpoint', async () => {
-    listener.stop();
+    serving.stop();
     await edge.drain(timeouts.drain);
-    await listener.close();
+    await serving.close();
   });
 
-  observe(metrics, { edge, listener, mesh, lists });
+  observe(metrics, { edge, listener: serving, mesh, lists });
+  observeLoad(metrics, load);
   if (security !== undefined) {
     metrics.watch({
       name: 'outrigger_sidecar_certificate_expiry_timestamp_seconds',
@@ -101,8 +114,8 @@ export async function startSidecar(
     });
   }
   started = true;
-  const at = showAddress(listener.address);
-  const url = listener.address.kind === 'unix' ? at : `http://${at}/mcp`;
+  const at = showAddress(serving.address);
+  const url = serving.address.kind === 'unix' ? at : `http://${at}/mcp`;
   log.info('listening', { url, address: `${ops.host}:${ops.port}` });
 }
 
@@ -129,6 +142,16 @@ async function createHeldToken(
   const held = heldTokenFromGrant({ request, clock: systemClock, log });
   program.defer('the token grant', async () => held.stop());
   return held;
+}
+
+function observeLoad(metrics: SidecarMetrics, load: OverloadMonitor): void {
+  metrics.watch({
+    name: 'outrigger_sidecar_overload_stage',
+    help: 'What is short: 0 nothing, 1 nothing new that lasts is begun, 2 nothing new is begun.',
+    type: 'gauge',
+    label: 'resource',
+    read: () => RESOURCES.map((resource) => [resource, load.stageOf(resource)]),
+  });
 }
 
 function observe(

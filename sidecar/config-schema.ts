@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { OverloadSection } from '../shared/config/overload.ts';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
@@ -138,6 +139,7 @@ export const ConfigFile = section({
     }),
     {},
   ),
+  overload: v.optional(OverloadSection, {}),
   timeouts: v.optional(
     section({
       headers: v.optional(duration({ min: '100ms' }), '60s'),

@@ -32,6 +32,7 @@ export interface Settings {
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   readonly limits: ConfigFile['limits'];
   readonly timeouts: ConfigFile['timeouts'];
+  readonly overload: ConfigFile['overload'];
 }
 
 export interface LoadOptions {
@@ -67,7 +68,7 @@ export function loadSettings(options: LoadOptions): Settings {
   if (tls === undefined) checkPlainText(file.controlPlane, problem);
   const token = file.token && resolveToken(file.token, { folder, env: options.env, problem });
   if (mcp === undefined || problems.length > 0) throw parsed.refuse(problems);
-  const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, controlPlane } = file;
+  const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, overload, controlPlane } = file;
   return {
     node: file.node ?? hostname(),
     virtualServer,
@@ -80,6 +81,7 @@ export function loadSettings(options: LoadOptions): Settings {
     log,
     limits,
     timeouts,
+    overload,
   };
 }
 

@@ -52,8 +52,18 @@ export interface Metrics {
   readonly otherVersions: Counter;
   /** Audit events that could not be kept. */
   readonly auditLost: Counter;
+  /** Spans of traces: the collector took them, or did not get them. */
+  readonly spans: Counter<'outcome'>;
   /** Calls whose limits could not be counted, because the store could not be reached. */
   readonly limitErrors: Counter;
+  /** What is short: 0 nothing, 1 nothing new that lasts is begun, 2 nothing new is begun. */
+  readonly overloadStage: Gauge<'resource'>;
+  /** Work that was refused for overload. */
+  readonly sheds: Counter<'work' | 'resource'>;
+  /** Requests that wait until their sessions' turns to be restored. */
+  readonly restoresWaiting: Gauge;
+  /** Sessions that wait for their turn to be opened at a backend. */
+  readonly handshakesWaiting: Gauge<'backend'>;
 }
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -182,6 +192,12 @@ export function createMetrics(): Metrics {
       help: 'Requests that named another protocol version than their session negotiated.',
       registers,
     }),
+    spans: new Counter({
+      name: 'outrigger_spans_total',
+      help: 'Spans of traces by outcome: written, or lost because the collector did not take them.',
+      labelNames: ['outcome'],
+      registers,
+    }),
     auditLost: new Counter({
       name: 'outrigger_audit_lost_total',
       help: 'Audit events that could not be kept.',
@@ -190,6 +206,29 @@ export function createMetrics(): Metrics {
     limitErrors: new Counter({
       name: 'outrigger_call_limit_errors_total',
       help: 'Calls whose limits could not be counted, because the store could not be reached.',
+      registers,
+    }),
+    overloadStage: new Gauge({
+      name: 'outrigger_overload_stage',
+      help: 'What is short: 0 nothing, 1 nothing new that lasts is begun, 2 nothing new is begun.',
+      labelNames: ['resource'],
+      registers,
+    }),
+    sheds: new Counter({
+      name: 'outrigger_shed_total',
+      help: 'Work that was refused for overload, by what it was and what was short.',
+      labelNames: ['work', 'resource'],
+      registers,
+    }),
+    restoresWaiting: new Gauge({
+      name: 'outrigger_restores_waiting',
+      help: 'Requests that wait until their sessions are restored in turn.',
+      registers,
+    }),
+    handshakesWaiting: new Gauge({
+      name: 'outrigger_backend_handshakes_waiting',
+      help: 'Sessions that wait for their turn to be opened at a backend.',
+      labelNames: ['backend'],
       registers,
     }),
   };

@@ -25,6 +25,10 @@ export interface MeshServer {
   leave(): void;
   comeBack(): void;
   readonly away: boolean;
+  /** Asks some sidecars to leave, because there is too much to do here. */
+  relieve(): void;
+  /** Whether it is ready may have changed. */
+  refresh(): void;
   /** Whether sidecars are taken now. */
   readonly ready: boolean;
   /** Sidecars that left lately, and may still answer lists. */
@@ -81,6 +85,8 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
     get ready() {
       return mesh.ready;
     },
+    relieve: () => mesh.relieve(),
+    refresh: () => health.refresh(),
     departed: () => mesh.departed(),
     listen: (address) => listen(server, address, options.credentials),
     streams: () => mesh.streams(),

@@ -67,6 +67,8 @@ export interface MeshServiceOptions {
   readonly openFeed?: (port: FeedPort) => CapabilityFeed;
   /** Who may open streams, by their certificates; absent, the server speaks plain text on loopback. */
   readonly workloads?: (() => WorkloadRules) | undefined;
+  /** Whether too much is to do here for anything more; absent: never. */
+  readonly overloaded?: () => boolean;
   /** Whether store and configuration are loaded. */
   ready(): boolean;
   /** The facts for this sidecar; throws a MeshError when its virtual server is not served. */
@@ -100,6 +102,10 @@ const MOST_DEPARTED = 1_000;
 /** How fast GoAways leave: the fleet must not arrive at the next replica in one instant. */
 const GO_AWAY_SPACING_MS = 20;
 
+/** The share of sidecars that is asked to leave at once when there is too much to do: all of them would only carry the overload on. */
+const RELIEVE_SHARE = 0.1;
+const RELIEVED_MS = 30_000;
+
 /** `Mesh.Connect`: admits streams and keeps those that stand. */
 export class MeshService {
   readonly #options: MeshServiceOptions;
@@ -117,6 +123,8 @@ export class MeshService {
   #away = false;
   /** Sidecars that may still answer lists under their last grants, by node. */
   readonly #departed = new Map<string, DepartedSidecar>();
+  /** Sidecars that were asked to leave an overloaded replica, and until when they are not asked again. */
+  readonly #relieved = new Map<string, number>();
   #drained: (() => void) | undefined;
 
   constructor(options: MeshServiceOptions) {
@@ -125,7 +133,13 @@ export class MeshService {
     this.#tokens = this.#limits.newStreamsBurst;
   }
 
+  /** Whether sidecars should come here. */
   get ready(): boolean {
+    return this.#takes && this.#options.overloaded?.() !== true;
+  }
+
+  /** Whether a sidecar that comes is taken: one that knows no other replica has its calls under way finished, at least. */
+  get #takes(): boolean {
     return !this.#draining && !this.#away && this.#options.ready();
   }
 
@@ -213,6 +227,21 @@ export class MeshService {
     }
   }
 
+  /**
+   * Asks some of the sidecars to leave, each once in a while: those that know another
+   * replica are served there from now on, the others come back. What is open is finished.
+   */
+  relieve(): void {
+    const now = performance.now();
+    for (const [node, until] of this.#relieved) if (until < now) this.#relieved.delete(node);
+    const present = [...this.#streams.keys()].filter((stream) => stream.greeted);
+    const staying = present.filter(({ peer }) => !this.#relieved.has(peer.node));
+    for (const stream of staying.slice(0, Math.ceil(present.length * RELIEVE_SHARE))) {
+      this.#relieved.set(stream.peer.node, now + RELIEVED_MS);
+      stream.goAway(0, 'overloaded');
+    }
+  }
+
   /** Takes sidecars again. */
   comeBack(): void {
     this.#away = false;
@@ -252,7 +281,7 @@ export class MeshService {
   }
 
   #greet(hello: Hello, stream: SidecarStream): ReplicaFrame {
-    if (!this.ready) throw new StreamRefused(UNREADY);
+    if (!this.#takes) throw new StreamRefused(UNREADY);
     const stranger = this.#stranger(stream.peer);
     if (stranger !== undefined) throw new StreamRefused(stranger);
     this.#admit(hello.node);

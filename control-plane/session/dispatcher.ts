@@ -2,6 +2,7 @@ import { MeshError } from '../../shared/errors.ts';
 import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { scanBatch, scanMessage } from '../../shared/json-rpc/scan.ts';
+import type { Load, ShedWork } from '../../shared/overload/monitor.ts';
 import { allowsBatches, isSupportedVersion, startsWithPriming } from '../../shared/protocol-versions.ts';
 import type { Exchange, ExchangeHandler } from '../rpc/exchange.ts';
 import type { ClientNotifications } from './client-notifications.ts';
@@ -23,6 +24,7 @@ export interface DispatcherOptions {
   readonly serverRequests: ServerRequests;
   readonly listening: Listening;
   readonly slow: SlowStreams;
+  readonly load: Load;
   readonly observer: SessionObserver;
   /** A fault of our own, for the log. */
   readonly onFault: (error: MeshError) => void;
@@ -62,6 +64,7 @@ export class Dispatcher {
       return this.#batch(exchange, bodies.map(toMessage));
     }
     const message = toMessage(exchange.body);
+    if (message.scanned.kind === 'request') this.#makeSureOfRoom('request');
     if (message.scanned.method === 'initialize' && exchange.sessionId === '') {
       return this.#options.initializer.run(exchange, message);
     }
@@ -102,6 +105,7 @@ export class Dispatcher {
       );
     }
     const requests = messages.filter(({ scanned }) => scanned.kind === 'request');
+    if (requests.length > 0) this.#makeSureOfRoom('request');
     for (const message of messages)
       if (message.scanned.kind !== 'request') this.#tell(session, exchange, message);
     if (requests.length > 0) this.#run(session, exchange, requests);
@@ -162,7 +166,13 @@ export class Dispatcher {
     return stream;
   }
 
+  /** Replies, notifications, what is resumed and what ends belong to what is under way. */
+  #makeSureOfRoom(work: ShedWork): void {
+    if (this.#options.load.shedding) throw this.#options.load.refuse(work);
+  }
+
   async #listen(exchange: Exchange): Promise<void> {
+    if (exchange.lastEventId === '') this.#makeSureOfRoom('stream');
     const session = await this.#session(exchange);
     await this.#options.listening.open(session, exchange);
     this.#options.serverRequests.arrived(session);

@@ -1,5 +1,6 @@
 import { comeBackMs } from '../../shared/come-back.ts';
 import { MeshError } from '../../shared/errors.ts';
+import type { Load } from '../../shared/overload/monitor.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { RecordKey } from '../store/session-store.ts';
 import type { AuditAction, AuditEvent } from './audit.ts';
@@ -46,6 +47,8 @@ export interface ManagerOptions {
   readonly names: RecordNames;
   readonly limits: ManagerLimits;
   readonly observer: SessionObserver;
+  /** Absent, there is always room for more. */
+  readonly load?: Load | undefined;
   /** A session has ended for good; the sidecars forget what they keep for it. */
   readonly onEnded: (sessionId: string) => void;
   /** A session is live here from now on. */
@@ -282,6 +285,7 @@ export class SessionManager {
     const key = flightKey(caller, id);
     const running = this.#flights.get(key);
     if (running !== undefined) return running;
+    if (this.#options.load?.shrinking === true) return Promise.reject(this.#options.load.refuse('restore'));
     const flight = this.#restores
       .run(partyOf(caller), () => this.#bounded(this.#lead(caller, id)))
       .finally(() => this.#flights.delete(key));
@@ -346,7 +350,8 @@ export class SessionManager {
   }
 
   async #admitted(caller: Caller): Promise<void> {
-    const { limits } = this.#options;
+    const { limits, load } = this.#options;
+    if (load?.shrinking === true) throw load.refuse('session');
     const wait = this.#initializes.take(
       caller.kind === 'anonymous' ? `node ${caller.node}` : caller.bindingKey,
     );
@@ -456,7 +461,11 @@ export class SessionManager {
   /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */
   #evict(): void {
     const excess = this.#excess;
-    if (excess <= 0) return;
+    if (excess > 0) this.shrink(excess);
+  }
+
+  /** Frees so many of the idle sessions, and a share of all beside them: their records stay. */
+  shrink(excess = 0): void {
     const idle = [...this.#live.values()].filter((session) => !session.busy);
     const cost = (session: LiveSession) =>
       [...session.links.values()].every((link) => link.resumable) ? 0 : 1;

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
+import type { Load } from '../../shared/overload/monitor.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import type { Credential } from '../credentials/strategy.ts';
 import type { ExchangeHandler } from '../rpc/exchange.ts';
@@ -69,6 +70,7 @@ export interface SessionPlaneOptions {
   /** Every scope that callers can come back with. */
   readonly grantableScopes: () => ReadonlySet<string>;
   readonly callLimits: CallLimits;
+  readonly load: Load;
   readonly observer: SessionObserver;
   readonly onSessionEnded: (sessionId: string) => void;
   /** Absent where no backend needs its callers to log in. */
@@ -176,6 +178,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     names: new RecordNames(options.keys.index),
     limits,
     observer,
+    load: options.load,
     onEnded: options.onSessionEnded,
     onKept: (session) => reconfiguration.enter(session),
     granted: (session) => watcher.granted(session),
@@ -214,6 +217,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     serverRequests,
     listening,
     slow: new SlowStreams(clock, limits.streamAfterMs),
+    load: options.load,
     observer,
     onFault: options.onFault,
   });

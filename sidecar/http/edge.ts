@@ -3,6 +3,7 @@ import { MeshError } from '../../shared/errors.ts';
 import { response } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Load } from '../../shared/overload/monitor.ts';
 import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { HeldToken } from '../credentials/held-token.ts';
 import type { MeshClient, Proof } from '../mesh/exchange.ts';
@@ -30,6 +31,8 @@ export interface EdgeOptions {
   /** The sidecar's own token, for requests that bring none. */
   readonly heldToken: HeldToken | undefined;
   readonly limits: EdgeLimits;
+  /** Absent, there is always room for more. */
+  readonly load?: Load;
   readonly extraHosts: readonly string[];
   readonly extraOrigins: readonly string[];
   readonly metrics: SidecarMetrics;
@@ -160,8 +163,10 @@ export class Edge {
       this.#fail(call, MeshError.from(error), askedBy(error));
       return;
     }
+    const shed = this.#overloaded(parsed);
+    if (shed !== undefined) this.#fail(call, shed, parsed);
     // initialize comes before any version is negotiated: its header means nothing yet.
-    if (parsed.scanned?.method !== 'initialize' && !isAcceptableVersion(call.head.protocolVersion)) {
+    else if (parsed.scanned?.method !== 'initialize' && !isAcceptableVersion(call.head.protocolVersion)) {
       this.#fail(call, unsupportedVersion(), parsed);
     } else {
       this.#cross(call, { kind: 'message', body, ...parsed });
@@ -169,8 +174,12 @@ export class Edge {
   }
 
   #get(call: Call): void {
+    const { load } = this.#options;
     if (!acceptsEvents(call.head.accept)) this.#refuse(call, checks.GET_NOT_ACCEPTABLE);
     else if (this.state.draining || this.state.full) this.#fail(call, this.#shed());
+    // What is resumed is under way.
+    else if (load?.shrinking === true && call.head.lastEventId === undefined)
+      this.#fail(call, load.refuse('stream'));
     else if (!isAcceptableVersion(call.head.protocolVersion)) this.#fail(call, unsupportedVersion());
     else this.#cross(call, LISTEN);
   }
@@ -277,6 +286,14 @@ export class Edge {
     const answer = metadataAnswer(facts, call.head.host ?? '');
     if (answer === undefined) this.#refuse(call, checks.PATH_NOT_FOUND);
     else writeAnswer(call.response, this.state, answer);
+  }
+
+  /** Replies, notifications and cancellations belong to what is under way. */
+  #overloaded({ ids, scanned }: ParsedBody): MeshError | undefined {
+    const { load } = this.#options;
+    if (load === undefined || !load.shrinking || ids.length === 0) return undefined;
+    if (load.shedding) return load.refuse('request');
+    return scanned?.method === 'initialize' ? load.refuse('session') : undefined;
   }
 
   #shed(): MeshError {

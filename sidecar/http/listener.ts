@@ -3,6 +3,9 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ExitError } from '../../shared/lifecycle.ts';
+import type { Logger } from '../../shared/log.ts';
+import { surviveAccepting } from '../../shared/overload/accepting.ts';
+import { MOST_DESCRIPTORS } from '../../shared/overload/gauges.ts';
 import { bindHosts, type ListenAddress, showAddress } from './address.ts';
 import { answerRefusal } from './answers.ts';
 import { methodNotAllowed } from './checks.ts';
@@ -18,12 +21,15 @@ export interface ListenerOptions {
   readonly requestTimeoutMs: number;
   /** How long a connection may stay without a request. */
   readonly keepAliveTimeoutMs: number;
+  readonly log: Logger;
 }
 
 export interface Listener {
   /** As it was bound: with the port that the system chose. */
   readonly address: ListenAddress;
   readonly connectionsRefused: number;
+  /** Ends what nobody uses now: connections between two requests, and those that take long to begin their first. */
+  relieve(): void;
   /** No new connections; those without a request end. */
   stop(): void;
   /** Ends every connection and resolves when the listener is gone. */
@@ -63,7 +69,16 @@ class OpenListener implements Listener {
     for (const server of servers) {
       server.on('drop', () => {
         this.connectionsRefused += 1;
+        // Whoever was served is served on; silence makes room.
+        hurry(server);
       });
+    }
+  }
+
+  relieve(): void {
+    for (const server of this.#servers) {
+      server.closeIdleConnections();
+      hurry(server);
     }
   }
 
@@ -99,13 +114,40 @@ function createEdgeServer(options: ListenerOptions): Server {
     insecureHTTPParser: false,
     noDelay: true,
   });
-  server.maxConnections = options.maxConnections;
+  server.maxConnections = mostConnections(options.maxConnections);
+  surviveAccepting(server, options.log);
   // Node would drop the headers beyond a number in silence; the edge refuses the request.
   server.maxHeadersCount = 0;
   server.on('request', (request, response) => edge.handle(request, response));
   server.on('checkContinue', (request, response) => edge.handleContinue(request, response));
   server.on('connect', (_request, socket) => refuseTunnel(socket));
   return server;
+}
+
+/** File descriptors that connections of clients leave to everything else. */
+const RESERVED_DESCRIPTORS = 48;
+
+/** As many as configured, and never so many that the mesh streams and the probes would get none. */
+function mostConnections(configured: number): number {
+  if (MOST_DESCRIPTORS === undefined) return configured;
+  const reserved = Math.max(RESERVED_DESCRIPTORS, MOST_DESCRIPTORS / 5);
+  return Math.min(configured, Math.max(MIN_CONNECTIONS, Math.floor(MOST_DESCRIPTORS - reserved)));
+}
+
+const MIN_CONNECTIONS = 8;
+/** How long a connection may take for its first request while there are too many, in milliseconds, */
+const SHORT_HEADERS_MS = 5_000;
+/** and how long that lasts. */
+const RELIEVED_MS = 10_000;
+
+/** Node reads the timeout whenever it looks for connections that are too slow. */
+function hurry(server: Server): void {
+  const { headersTimeout } = server;
+  if (headersTimeout <= SHORT_HEADERS_MS) return;
+  server.headersTimeout = SHORT_HEADERS_MS;
+  setTimeout(() => {
+    server.headersTimeout = headersTimeout;
+  }, RELIEVED_MS).unref();
 }
 
 /** CONNECT asks for a tunnel; there is none, and Node leaves the answer to us. */

@@ -13,6 +13,12 @@ export interface Gauge {
   readonly read: () => number;
 }
 
+/** Numbers that are asked for when somebody looks, one for each value of a label. */
+export interface LabelledGauge extends Omit<Gauge, 'read'> {
+  readonly label: string;
+  readonly read: () => Iterable<readonly [value: string, number: number]>;
+}
+
 /**
  * What the sidecar counts, written in the Prometheus text format. Labels are words
  * of closed sets: nothing that a client sends can become one, so neither can a
@@ -25,7 +31,8 @@ export class SidecarMetrics {
     terminate: new Map(),
   };
   readonly #refusals = new Map<string, number>();
-  readonly #gauges: Gauge[] = [];
+  readonly #sheds = new Map<string, number>();
+  readonly #gauges: (Gauge | LabelledGauge)[] = [];
 
   exchangeEnded(kind: ExchangeKind, outcome: Outcome): void {
     count(this.#exchanges[kind], outcome);
@@ -36,7 +43,12 @@ export class SidecarMetrics {
     count(this.#refusals, reason);
   }
 
-  watch(gauge: Gauge): void {
+  /** Work that was not begun because something is short; both are words of closed sets. */
+  shed(work: string, resource: string): void {
+    count(this.#sheds, `work="${work}",resource="${resource}"`);
+  }
+
+  watch(gauge: Gauge | LabelledGauge): void {
     this.#gauges.push(gauge);
   }
 
@@ -52,9 +64,13 @@ export class SidecarMetrics {
     for (const [reason, value] of this.#refusals) {
       lines.push(`outrigger_sidecar_refusals_total{reason="${reason}"} ${value}`);
     }
-    for (const { name, help, type, read } of this.#gauges) {
+    head(lines, 'outrigger_sidecar_shed_total', 'Work that was refused for overload.', 'counter');
+    for (const [labels, value] of this.#sheds) lines.push(`outrigger_sidecar_shed_total{${labels}} ${value}`);
+    for (const gauge of this.#gauges) {
+      const { name, help, type } = gauge;
       head(lines, name, help, type);
-      lines.push(`${name} ${read()}`);
+      if (!('label' in gauge)) lines.push(`${name} ${gauge.read()}`);
+      else for (const [value, n] of gauge.read()) lines.push(`${name}{${gauge.label}="${value}"} ${n}`);
     }
     return `${lines.join('\n')}\n`;
   }

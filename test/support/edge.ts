@@ -121,7 +121,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<RunningEdge>
     log: options.log ?? silentLogger,
   });
   const address = options.address ?? { kind: 'tcp', host: '127.0.0.1', port: 0 };
-  const listener = await listen({ ...LISTENER, ...options.listener, address, edge });
+  const listener = await listen({ ...LISTENER, log: silentLogger, ...options.listener, address, edge });
   const port = listener.address.kind === 'tcp' ? listener.address.port : 0;
   const url = `http://127.0.0.1:${port}/mcp`;
   return {

@@ -8,6 +8,8 @@ export interface ProgramSpec {
   /** Arguments of Node: the entry point and its own. */
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What the system lets it have, as `ulimit` takes it: `-n 64`. */
+  readonly limits?: string;
   /** Answers 200 when the program is ready. */
   readonly readyUrl: string;
 }
@@ -68,7 +70,12 @@ export class TestProcess {
   /** Starts it, as often as wished; rejects with what it wrote when it does not become ready. */
   async start({ awaitReady = true, args = this.#args }: RestartOptions = {}): Promise<void> {
     this.#args = args;
-    const child = spawn(process.execPath, [...this.spec.args, ...args], {
+    const command = [process.execPath, ...this.spec.args, ...args];
+    const [program = '', ...rest] =
+      this.spec.limits === undefined
+        ? command
+        : ['sh', '-c', `ulimit ${this.spec.limits} && exec "$0" "$@"`, ...command];
+    const child = spawn(program, rest, {
       env: { ...process.env, ...this.spec.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
