@@ -28,6 +28,8 @@ const PROGRAMS = {
   'connect.js': 'sidecar/connect/main.ts',
   'webhook.js': 'control-plane/injector/main.ts',
   'pins.js': 'control-plane/pins/main.ts',
+  // No program, but what a program loads that writes traces.
+  'tracing.js': 'shared/telemetry/otlp-tracer.ts',
   'doctor.js': 'control-plane/doctor/main.ts',
   'sidecar-doctor.js': 'sidecar/doctor/main.ts',
 };
@@ -43,6 +45,16 @@ const BANNER = [
   'const __filename = import.meta.filename;',
   'const __dirname = import.meta.dirname;',
 ].join('\n');
+
+/** Without traces a program does not even read what writes them. */
+const TRACING_APART = {
+  name: 'tracing-apart',
+  setup(bundling) {
+    bundling.onResolve({ filter: /\/otlp-tracer\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './tracing.js', external: true } : undefined,
+    );
+  },
+};
 
 /** Resolves to whether anything was built. Rejects when a program cannot be. */
 export async function build() {
@@ -65,7 +77,7 @@ export async function bundleAll(folder, plugins = []) {
   const { build: bundle } = await import('esbuild');
   const results = await Promise.allSettled([
     ...Object.entries(PROGRAMS).map(([output, source]) =>
-      bundle({ ...settings(source, join(folder, output)), plugins }),
+      bundle({ ...settings(source, join(folder, output)), plugins: [TRACING_APART, ...plugins] }),
     ),
     bundle(pageSettings(join(folder, 'dashboard.js'))),
   ]);

@@ -5,6 +5,8 @@ import { MeshError } from '../shared/errors.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import type { Load } from '../shared/overload/monitor.ts';
+import { openTracer } from '../shared/telemetry/open-tracer.ts';
+import type { Tracer } from '../shared/telemetry/tracer.ts';
 import { VERSION } from '../shared/version.ts';
 import { admissionRules } from './admission-rules.ts';
 import { createBoundedFetch } from './backend/bounded-fetch.ts';
@@ -52,6 +54,7 @@ import { Admission } from './session/admission.ts';
 import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { CallLimits } from './session/call-limits.ts';
 import type { ShownItems } from './session/catalogues.ts';
+import { watchExchanges } from './session/exchange-watch.ts';
 import type { ListWatcher } from './session/list-watcher.ts';
 import type { InviteToLogin } from './session/login-elicitations.ts';
 import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
@@ -75,6 +78,9 @@ export async function startControlPlane(source: SettingsSource, program: Program
   program.configure({ log, graceMs: settings.limits.drainMs + SHUTDOWN_MARGIN_MS });
   const health = new Health();
   const metrics = createMetrics();
+  const about = { service: 'outrigger-control-plane', instance: settings.replica };
+  const tracer = await openTracer(settings.tracing, { ...about, log, program });
+  countSpans(metrics, tracer);
   let dashboard: Dashboard | undefined;
   const ops = await startOpsServer({
     ...settings.listen.ops,
@@ -109,6 +115,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     tokenGraceMs: settings.identity.tokenGraceMs,
     stateFolder: settings.stateFolder,
     log,
+    tracer,
   });
   program.defer('backends', () => registry.stop());
   const providers = createBoundedFetch();
@@ -121,7 +128,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
   const backends = new ReachableBackends(settings.backends, {
     registry,
-    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, fetch, login }),
+    strategyFor: (backend) => strategyFor(backend, { log, metrics, audit, tracer, fetch, login }),
     onFault: (backend, error) => log.error('a former backend could not be closed', { backend, error }),
   });
   const onPolicyError = observePolicyErrors(metrics, log);
@@ -133,6 +140,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const load = watchLoad({ live, log, metrics, program, health }, () => ({ sessions, mesh, backends }));
   const sessions: SessionPlane = sessionPlane({
     live,
+    tracer,
     load,
     log,
     metrics,
@@ -299,10 +307,10 @@ interface StrategyParts extends Watching {
 
 function strategyFor(
   { name, credential }: BackendSettings,
-  { log, metrics, audit, fetch, login }: StrategyParts,
+  { log, metrics, audit, tracer, fetch, login }: StrategyParts,
 ): CredentialStrategy {
   const { strategy } = credential;
-  const onIssue = observeIssues({ metrics, log, audit }, { backend: name, strategy });
+  const onIssue = observeIssues({ metrics, log, audit, tracer }, { backend: name, strategy });
   if (strategy === 'passthrough') {
     const text =
       'this backend gets the tokens of its callers, which the MCP authorization specification forbids';
@@ -314,6 +322,7 @@ function strategyFor(
 
 interface SessionParts {
   readonly live: LiveSettings;
+  readonly tracer: Tracer | undefined;
   readonly load: Load;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -330,7 +339,7 @@ interface SessionParts {
 }
 
 function sessionPlane(parts: SessionParts): SessionPlane {
-  const { live, log, metrics, audit, store, backends, keys, admission, watcher, ended } = parts;
+  const { live, log, metrics, audit, tracer, store, backends, keys, admission, watcher, ended } = parts;
   return createSessionPlane({
     replica: live.current.replica,
     build: VERSION,
@@ -345,12 +354,13 @@ function sessionPlane(parts: SessionParts): SessionPlane {
     grantableScopes: () => grantableScopes(live.current),
     callLimits: parts.callLimits,
     load: parts.load,
-    observer: observeSessions({ metrics, log, audit }),
+    observer: observeSessions({ metrics, log, audit, tracer }),
+    watch: watchExchanges({ tracer, log }),
     onSessionEnded: ended,
     ...(parts.inviteToLogin === undefined ? {} : { inviteToLogin: parts.inviteToLogin }),
     onItems: parts.onItems,
     watcher,
-    onFault: (error) => log.error('a request failed', { reason: error.reason, error }),
+    onFault: (error, request) => log.error('a request failed', { reason: error.reason, request, error }),
   });
 }
 
@@ -462,6 +472,17 @@ function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane
   collect(metrics.sessions, () => sessions.manager.size);
   collect(metrics.meshStreams, () => mesh.streams().length);
   collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
+}
+
+function countSpans({ spans }: Metrics, tracer: Tracer | undefined): void {
+  if (tracer === undefined) return;
+  Object.assign(spans, {
+    collect() {
+      spans.reset();
+      spans.inc({ outcome: 'written' }, tracer.counters.written);
+      spans.inc({ outcome: 'lost' }, tracer.counters.lost);
+    },
+  });
 }
 
 function showCertificate({ certificateEnd: gauge }: Metrics, live: LiveSettings): void {

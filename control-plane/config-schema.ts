@@ -3,6 +3,7 @@ import { OverloadSection } from '../shared/config/overload.ts';
 import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, table, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { tracingSection } from '../shared/telemetry/tracing-config.ts';
 import { AdminSection } from './config-admin.ts';
 import { Admission, BackendPinning, Pinning, requiredScopes } from './config-admission-schema.ts';
 import { HeaderValue, headerName, httpUrl, secret } from './config-atoms.ts';
@@ -361,6 +362,7 @@ export const ConfigFile = section({
   overload: v.optional(OverloadSection, {}),
   callLimits: v.optional(CallLimitsSection, {}),
   audit: v.optional(AuditSection),
+  tracing: v.optional(tracingSection(secret())),
   admin: v.optional(AdminSection),
   up: v.optional(Up, {}),
 });

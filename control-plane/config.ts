@@ -6,6 +6,7 @@ import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts
 import type { Environment } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
+import { resolveTracing } from '../shared/telemetry/tracing-config.ts';
 import { resolveAdmin } from './config-admin.ts';
 import { resolveAdmission } from './config-admission.ts';
 import { resolveAudit } from './config-audit.ts';
@@ -121,6 +122,10 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     overload: file.overload,
     callLimits: resolveCallLimits(file.callLimits, Object.keys(file.mcpServers), context),
     audit: resolveAudit(file.audit, context),
+    tracing: resolveTracing(file.tracing, {
+      secret: (path, source) => context.secret(path, source),
+      problem: (path, message) => context.problem(path, message),
+    }),
     admin: resolveAdmin(file.admin, { identity, tls: grpc.tls !== undefined }, context),
   };
   if (context.problems.length > 0) throw parsed.refuse(context.problems);

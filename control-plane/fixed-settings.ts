@@ -21,6 +21,7 @@ const FIXED: Readonly<Record<string, (settings: Settings) => unknown>> = {
   store: ({ store }) => store,
   keys: ({ keys }) => keys,
   audit: ({ audit }) => audit,
+  tracing: ({ tracing }) => tracing,
   connect: ({ connect }) => connect,
   ...Object.fromEntries(
     Object.entries(FIXED_LIMITS).map(([name, key]) => [
@@ -39,7 +40,7 @@ export interface Kept {
 
 /** What of new settings a running replica can take on: not its addresses, its store, its keys. */
 export function keepFixed(next: Settings, present: Settings): Kept {
-  const { replica, stateFolder, listen, store, keys, audit, connect, log, limits } = present;
+  const { replica, stateFolder, listen, store, keys, audit, tracing, connect, log, limits } = present;
   const secured = (next.meshTls === undefined) === (present.meshTls === undefined);
   const fixedLimits = Object.fromEntries(Object.values(FIXED_LIMITS).map((key) => [key, limits[key]]));
   return {
@@ -59,6 +60,7 @@ export function keepFixed(next: Settings, present: Settings): Kept {
       store,
       keys,
       audit,
+      tracing,
       connect,
       log: { ...next.log, format: log.format },
       limits: { ...next.limits, ...fixedLimits },

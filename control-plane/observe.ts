@@ -1,4 +1,5 @@
 import type { Logger } from '../shared/log.ts';
+import type { Tracer } from '../shared/telemetry/tracer.ts';
 import type { ConnectEvent } from './connect/connect.ts';
 import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
 import type { IdentityBinding } from './identity/caller.ts';
@@ -12,15 +13,20 @@ export interface Watching {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly audit: Audit;
+  /** Where traces are written. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** What the strategy of one backend tells of the provider it asks. */
 export function observeIssues(
-  { metrics, log, audit }: Watching,
+  { metrics, log, audit, tracer }: Watching,
   of: { readonly backend: string; readonly strategy: string },
 ): StrategyEnvironment['onIssue'] {
   return ({ outcome, durationMs, caller, cause }) => {
     metrics.credentialIssues.observe({ ...of, outcome }, durationMs / 1_000);
+    const attributes = { 'outrigger.backend': of.backend, 'outrigger.credential.strategy': of.strategy };
+    const span = tracer?.step('obtain credential', { attributes, sinceMs: durationMs });
+    span?.end(outcome === 'ok' ? undefined : outcome);
     audit.record({ action: 'credential.obtain', outcome: ISSUES[outcome], caller, ...of });
     if (outcome === 'ok') log.debug('a credential was issued', { ...of, durationMs });
     else log.warn('no credential was issued', { ...of, reason: outcome, durationMs, error: cause });
@@ -59,7 +65,7 @@ const LOGINS = {
 } as const;
 
 /** What sessions tell, as metrics, log lines and audit events for the people who run the mesh. */
-export function observeSessions({ metrics, log, audit }: Watching): SessionObserver {
+export function observeSessions({ metrics, log, audit, tracer }: Watching): SessionObserver {
   return {
     audited: audit !== NO_AUDIT,
     decided: (event) => audit.record(event),
@@ -68,6 +74,8 @@ export function observeSessions({ metrics, log, audit }: Watching): SessionObser
     },
     restored(result, durationMs) {
       metrics.restores.observe({ result }, durationMs / 1_000);
+      const span = tracer?.step('restore session', { attributes: {}, sinceMs: durationMs });
+      span?.end(result === 'ok' ? undefined : result);
       if (result === 'ok') metrics.takeovers.inc();
       if (result !== 'not_found') log.info('session restored', { reason: result, durationMs });
     },

@@ -1,6 +1,7 @@
 import type { Certificates } from '../shared/config/certificates.ts';
 import type { OverloadSettings } from '../shared/config/overload.ts';
 import type { LogFormat, LogLevel } from '../shared/log.ts';
+import type { TracingSettings } from '../shared/telemetry/tracing-config.ts';
 import type { AdminSettings } from './config-admin.ts';
 import type { AuditSettings } from './config-audit.ts';
 import type { CallLimitSettings } from './config-call-limits.ts';
@@ -50,6 +51,8 @@ export interface Settings {
   readonly callLimits: CallLimitSettings;
   /** Where decisions are written down; undefined: nowhere. */
   readonly audit: AuditSettings | undefined;
+  /** Where traces go; undefined: none are made. */
+  readonly tracing: TracingSettings | undefined;
   /** Who may use the admin API; undefined: nobody, it is off. */
   readonly admin: AdminSettings | undefined;
 }

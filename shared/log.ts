@@ -18,6 +18,8 @@ const FIELDS = {
   virtualServer: true,
   stream: true,
   exchange: true,
+  /** The id of a client's request, the same in both programs (`shared/request-id.ts`). */
+  request: true,
   backend: true,
   /** The name that admins use for a session: the beginning of its record's name, never its id. */
   session: true,
@@ -68,6 +70,8 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** A logger that says these fields with every line. */
   child(fields: LogFields): Logger;
+  /** Whether what `debug` is told is written: for what costs something to say. */
+  debugs(): boolean;
 }
 
 /** The logger that others are children of: its level is theirs. */
@@ -111,6 +115,7 @@ export const silentLogger: Logger = {
   warn() {},
   error() {},
   child: () => silentLogger,
+  debugs: () => false,
 };
 
 type CleanFields = Record<string, unknown>;
@@ -125,6 +130,7 @@ function facade(sink: pino.Logger, base: CleanFields): Logger {
     warn: write('warn'),
     error: write('error'),
     child: (fields) => facade(sink, { ...base, ...clean(fields) }),
+    debugs: () => sink.isLevelEnabled('debug'),
   };
 }
 

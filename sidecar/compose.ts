@@ -2,6 +2,8 @@ import { systemClock } from '../shared/clock.ts';
 import type { Program } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/log.ts';
 import { OverloadMonitor, RESOURCES } from '../shared/overload/monitor.ts';
+import { openTracer } from '../shared/telemetry/open-tracer.ts';
+import type { Tracer } from '../shared/telemetry/tracer.ts';
 import { VERSION } from '../shared/version.ts';
 import { LocalLists } from './capabilities/local-lists.ts';
 import type { Settings } from './config.ts';
@@ -9,6 +11,7 @@ import { heldTokenFromGrant } from './credentials/granted-token.ts';
 import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credentials/held-token.ts';
 import { showAddress } from './http/address.ts';
 import { Edge } from './http/edge.ts';
+import { ExchangeWatch } from './http/exchange-watch.ts';
 import { type Listener, listen } from './http/listener.ts';
 import { TlsFromFiles } from './mesh/channel-security.ts';
 import { createMeshClient, type ObservedMeshClient } from './mesh/client.ts';
@@ -34,6 +37,9 @@ export async function startSidecar(
   const metrics = new SidecarMetrics();
   let started = false;
 
+  const about = { service: 'outrigger-sidecar', instance: settings.node };
+  const tracer = await openTracer(settings.tracing, { ...about, log, program });
+  if (tracer !== undefined) observeTraces(metrics, tracer);
   const lists = new LocalLists();
   program.defer('the lists answered here', async () => lists.close());
   const security = secure(settings, { log, program });
@@ -72,6 +78,7 @@ export async function startSidecar(
     extraOrigins: settings.allowedOrigins,
     metrics,
     log,
+    watch: new ExchangeWatch({ tracer, log }),
   });
   const ops = await startOps({
     ...addresses.ops,
@@ -152,6 +159,13 @@ function observeLoad(metrics: SidecarMetrics, load: OverloadMonitor): void {
     label: 'resource',
     read: () => RESOURCES.map((resource) => [resource, load.stageOf(resource)]),
   });
+}
+
+function observeTraces(metrics: SidecarMetrics, { counters }: Tracer): void {
+  const counter = (name: string, help: string, read: () => number) =>
+    metrics.watch({ name: `outrigger_sidecar_spans_${name}_total`, help, type: 'counter', read });
+  counter('written', 'Spans of traces that the collector took.', () => counters.written);
+  counter('lost', 'Spans of traces that the collector did not take.', () => counters.lost);
 }
 
 function observe(

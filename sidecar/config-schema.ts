@@ -4,6 +4,7 @@ import { duration, size } from '../shared/config/quantity.ts';
 import { count, flag, list, oneOf, section, text } from '../shared/config/section.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../shared/log.ts';
 import { isSpiffeId } from '../shared/spiffe-id.ts';
+import { tracingSection } from '../shared/telemetry/tracing-config.ts';
 
 /**
  * The configuration file of a sidecar, as it is written. What only several keys
@@ -130,6 +131,7 @@ export const ConfigFile = section({
     }),
     {},
   ),
+  tracing: v.optional(tracingSection(Secret)),
   limits: v.optional(
     section({
       message: v.optional(size({ min: '4KiB', max: '64MiB' }), '4MiB'),

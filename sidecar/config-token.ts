@@ -49,16 +49,24 @@ function resolveProof(grant: Grant, { folder, env, problem }: Sources): ClientPr
     return { kind: 'key', file: resolve(folder, privateKey.file), keyId: privateKey.keyId };
   }
   if (workloadToken !== undefined) return { kind: 'workload', file: resolve(folder, workloadToken.file) };
-  const path = [...GRANT, 'clientSecret'];
-  const value =
-    clientSecret?.file === undefined
-      ? variable(clientSecret?.env ?? '', [...path, 'env'], { env, problem })
-      : secretFile(resolve(folder, clientSecret.file), [...path, 'file'], problem);
-  conceal(value);
+  const value = readSecret(clientSecret ?? {}, [...GRANT, 'clientSecret'], { folder, env, problem });
   return { kind: 'secret', value, in: clientSecretIn };
 }
 
 const GRANT = ['token', 'clientCredentials'] as const;
+
+export type SecretSource = NonNullable<Grant['clientSecret']>;
+
+/** A secret out of a file or the environment; never printed from now on. */
+export function readSecret(source: SecretSource, path: Problem['path'], sources: Sources): string {
+  const { file, env = '' } = source;
+  const value =
+    file === undefined
+      ? variable(env, [...path, 'env'], sources)
+      : secretFile(resolve(sources.folder, file), [...path, 'file'], sources.problem);
+  conceal(value);
+  return value;
+}
 
 function variable(
   name: string,

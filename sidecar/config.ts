@@ -6,9 +6,10 @@ import { ConfigError, type Parsed, parseConfig } from '../shared/config/parse.ts
 import type { Environment, Problem } from '../shared/config/variables.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../shared/log.ts';
+import { resolveTracing, type TracingSettings } from '../shared/telemetry/tracing-config.ts';
 import { ADDRESS, ConfigFile, NAME } from './config-schema.ts';
 import { resolveTls } from './config-tls.ts';
-import { resolveToken, type TokenSource } from './config-token.ts';
+import { readSecret, resolveToken, type TokenSource } from './config-token.ts';
 import { isLoopback, type ListenAddress, parseListenAddress } from './http/address.ts';
 import type { ReplicaAddresses } from './mesh/addresses.ts';
 import type { TlsFiles } from './mesh/channel-security.ts';
@@ -30,6 +31,8 @@ export interface Settings {
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+  /** Where traces go; undefined: none are made. */
+  readonly tracing: TracingSettings | undefined;
   readonly limits: ConfigFile['limits'];
   readonly timeouts: ConfigFile['timeouts'];
   readonly overload: ConfigFile['overload'];
@@ -67,6 +70,10 @@ export function loadSettings(options: LoadOptions): Settings {
   const tls = file.controlPlane.tls && resolveTls(file.controlPlane, { folder, problem });
   if (tls === undefined) checkPlainText(file.controlPlane, problem);
   const token = file.token && resolveToken(file.token, { folder, env: options.env, problem });
+  const tracing = resolveTracing(file.tracing, {
+    secret: (path, source) => readSecret(source, path, { folder, env: options.env, problem }),
+    problem,
+  });
   if (mcp === undefined || problems.length > 0) throw parsed.refuse(problems);
   const { virtualServer, allowedHosts, allowedOrigins, log, limits, timeouts, overload, controlPlane } = file;
   return {
@@ -79,6 +86,7 @@ export function loadSettings(options: LoadOptions): Settings {
     allowedHosts,
     allowedOrigins,
     log,
+    tracing,
     limits,
     timeouts,
     overload,

@@ -2,6 +2,7 @@ import { url as inspectorUrl } from 'node:inspector';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { EXIT_USAGE, ExitError, runProgram } from '../shared/lifecycle.ts';
 import { createLogger } from '../shared/log.ts';
+import { FLUSH_MS } from '../shared/telemetry/open-tracer.ts';
 import { CLOSING_MS, startSidecar } from './compose.ts';
 import { settingsFromCommandLine } from './config.ts';
 import { followConfiguration } from './ops/config-reload.ts';
@@ -14,7 +15,8 @@ await runProgram(async (program) => {
   const load = (read: ReadFiles) => settingsFromCommandLine(process.argv.slice(2), read);
   const settings = load(files);
   const log = createLogger({ ...settings.log, fields: { program: 'sidecar', node: settings.node } });
-  program.configure({ log, graceMs: settings.timeouts.drain + CLOSING_MS });
+  const flushMs = settings.tracing === undefined ? 0 : FLUSH_MS;
+  program.configure({ log, graceMs: settings.timeouts.drain + CLOSING_MS + flushMs });
   followConfiguration({ settings, files, load, log, program });
   await startSidecar(settings, { log, program });
 });

@@ -1,4 +1,5 @@
 import type { Message } from '../../shared/json-rpc/message.ts';
+import type { TraceContext } from '../../shared/telemetry/tracer.ts';
 import type { Credential } from '../credentials/strategy.ts';
 
 /** What is kept of a backend session so that any replica can take it up again. No credential is part of it. */
@@ -106,6 +107,8 @@ export interface OpenOptions {
   /** How long from now the caller may be acted for, with this credential, in milliseconds; Infinity where neither has an end. */
   readonly lifeMs: number;
   readonly signal: AbortSignal;
+  /** The trace that the handshake is part of, where one is written. */
+  readonly trace?: TraceContext;
 }
 
 /** One request to the backend. */

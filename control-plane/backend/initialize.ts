@@ -1,5 +1,6 @@
 import { notification, request } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import { traceHeaders, withTrace } from '../../shared/telemetry/message-spans.ts';
 import { type BackendCall, type BackendFacts, BackendFault, type OpenOptions } from './backend.ts';
 import { readFacts } from './facts.ts';
 
@@ -10,12 +11,14 @@ const INITIALIZE_ID = 0;
 export const INITIALIZED: readonly Uint8Array[] = notification('notifications/initialized');
 
 /** The first half of the handshake as a call. What comes before its answer goes to the session's events. */
-export function initializeCall(options: OpenOptions): BackendCall {
-  const { credential, timeoutMs, signal, events } = options;
+export function initializeCall(options: OpenOptions, { headers = true } = {}): BackendCall {
+  const { credential, timeoutMs, signal, events, trace } = options;
   const id = Buffer.from(String(INITIALIZE_ID));
+  const pieces = request({ id, method: 'initialize', params: [options.initializeParams] });
   return {
     id: INITIALIZE_ID,
-    pieces: request({ id, method: 'initialize', params: [options.initializeParams] }),
+    pieces: trace === undefined ? pieces : withTrace(pieces, trace, { always: !headers }),
+    ...(trace === undefined ? {} : { headers: traceHeaders(trace) }),
     method: 'initialize',
     credential,
     timeoutMs,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from '../../shared/log.ts';
+import type { Tracer } from '../../shared/telemetry/tracer.ts';
 import type { CredentialSettings } from '../credential-settings.ts';
 import type { BackendSettings, HttpBackendSettings } from '../settings.ts';
 import type { Backend } from './backend.ts';
@@ -9,6 +10,7 @@ import { reachedAlike } from './reached-alike.ts';
 import { SseBackend } from './sse.ts';
 import { ChildSlots, StdioBackend } from './stdio.ts';
 import { StreamableHttpBackend } from './streamable-http.ts';
+import { TracedBackend } from './traced-backend.ts';
 
 export interface BackendRegistryOptions {
   readonly backends: readonly BackendSettings[];
@@ -21,6 +23,8 @@ export interface BackendRegistryOptions {
   /** Absolute. Running children are noted here; replicas may share it. */
   readonly stateFolder: string;
   readonly log: Logger;
+  /** Where traces are written. */
+  readonly tracer?: Tracer | undefined;
 }
 
 interface Entry {
@@ -99,7 +103,8 @@ export class BackendRegistry {
           return [settings.name, { ...known, settings }];
         }
         const health = healthOf(settings, this.#parts);
-        return [settings.name, { settings, health, backend: build(settings, { ...this.#parts, health }) }];
+        const backend = traced(build(settings, { ...this.#parts, health }), settings, this.#parts);
+        return [settings.name, { settings, health, backend }];
       }),
     );
   }
@@ -127,6 +132,15 @@ function build(settings: BackendSettings, parts: Parts): Backend {
       return new StdioBackend({ ...parts, name, command: settings, shared, limits, log: logOf(name, parts) });
     }
   }
+}
+
+function traced(
+  backend: Backend,
+  { kind }: BackendSettings,
+  { tracer }: Pick<BackendRegistryOptions, 'tracer'>,
+): Backend {
+  if (tracer === undefined) return backend;
+  return new TracedBackend(backend, { tracer, transport: kind === 'stdio' ? 'pipe' : 'tcp' });
 }
 
 const LONGEST_CONNECT_MS = 5_000;

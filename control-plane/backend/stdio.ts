@@ -128,7 +128,7 @@ export class StdioBackend implements Backend {
     const meanwhile: BackendEvents = { message: (message) => options.events.message(message), lost() {} };
     link.attach(meanwhile);
     try {
-      const { facts } = readInitialized(await link.call(initializeCall(options)).answer);
+      const { facts } = readInitialized(await link.call(initializeCall(options, { headers: false })).answer);
       link.send(INITIALIZED);
       return { link, facts };
     } catch (error) {

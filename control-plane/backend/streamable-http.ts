@@ -126,9 +126,9 @@ export class StreamableHttpBackend implements Backend {
     });
     const base = this.#link.postHeaders({ sessionId: undefined, protocolVersion: undefined });
     try {
-      const { credential, pieces } = call;
+      const { credential, pieces, headers: more } = call;
       const body = Buffer.concat(pieces);
-      initializing.follow(this.#link.call({ base, credential, body, sink: initializing }));
+      initializing.follow(this.#link.call({ base, credential, more, body, sink: initializing }));
     } catch (error) {
       initializing.give(unsendable(error));
     }

@@ -1,4 +1,5 @@
-import type { MeshError } from '../../shared/errors.ts';
+import type { MeshError, Reason } from '../../shared/errors.ts';
+import type { TraceContext } from '../../shared/telemetry/tracer.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
@@ -28,6 +29,8 @@ export interface Exchange {
   readonly lastEventId: string;
   readonly traceparent: string;
   readonly tracestate: string;
+  /** Names it in logs and at backends (`shared/request-id.ts`). */
+  readonly requestId: string;
   readonly body: Buffer;
   readonly reply: ReplySink;
   /** A list of this session was answered to the caller: its sidecar may be allowed to answer it. */
@@ -38,6 +41,22 @@ export interface Exchange {
   onRevoked?: (() => void) | undefined;
   /** Set by the handler; the sidecar's reader caught up after `event` had returned false. */
   onDrain: (() => void) | undefined;
+  /** Set by the handler, where somebody looks. */
+  watcher?: ExchangeWatcher | undefined;
+}
+
+/** Follows one exchange to its end, for traces and logs; there only where somebody looks. */
+export interface ExchangeWatcher {
+  /** What backends are told of its trace; undefined where none is written. */
+  readonly trace: TraceContext | undefined;
+  /** Its session is known. */
+  found(session: LiveSession): void;
+  /** An answer, or a message before it. */
+  said(pieces: readonly Uint8Array[]): void;
+  /** A stream begins: who only listens has its answer. */
+  streams(): void;
+  /** Only the first counts. Undefined: it was answered. */
+  ended(why?: Reason | Departure): void;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { MeshError } from '../../shared/errors.ts';
+import { requestId } from '../../shared/request-id.ts';
 import type { Reader } from '../../shared/rpc/inflow.ts';
 import {
   CUT_BYTES,
@@ -15,7 +16,7 @@ import type { CapabilityFeed } from '../capabilities/feed.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
-import type { Departure, Exchange, ReplySink, SidecarPeer } from './exchange.ts';
+import type { Departure, Exchange, ExchangeWatcher, ReplySink, SidecarPeer } from './exchange.ts';
 
 /** The stream that an exchange came on, as far as the exchange needs it. */
 export interface ServingStream {
@@ -52,6 +53,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   readonly lastEventId: string;
   readonly traceparent: string;
   readonly tracestate: string;
+  readonly requestId: string;
   /** The id of the credential it came under; 0: none. */
   readonly credentialId: number;
   /** Shown with this request, where its token needs one. */
@@ -61,6 +63,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   onDeparture: ((why: Departure) => void) | undefined = undefined;
   onDrain: (() => void) | undefined = undefined;
   onRevoked: (() => void) | undefined = undefined;
+  watcher: ExchangeWatcher | undefined = undefined;
 
   owed = 0;
   pieces: Uint8Array[] | undefined = undefined;
@@ -87,6 +90,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.lastEventId = open.lastEventId;
     this.traceparent = open.traceparent;
     this.tracestate = open.tracestate;
+    this.requestId = requestId(open.requestId);
     this.credentialId = open.credential;
     this.proof = open.proof;
     this.deadlineAt = open.deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + open.deadlineMs;
@@ -154,6 +158,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
 
   json(pieces: readonly Uint8Array[], sessionId?: string): void {
     if (this.closed) return;
+    this.watcher?.said(pieces);
     const head: NonNullable<ReplicaFrame['head']> = {
       exchange: this.exchange,
       kind: HeadKind.JSON,
@@ -169,6 +174,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
 
   stream(): void {
     if (this.closed) return;
+    this.watcher?.streams();
     this.push({ head: { exchange: this.exchange, kind: HeadKind.STREAM } });
   }
 
@@ -178,6 +184,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
       this.cut();
       return true;
     }
+    this.watcher?.said(pieces);
     const data: NonNullable<ReplicaFrame['data']> = {
       exchange: this.exchange,
       eventId: eventId ?? null,
@@ -195,12 +202,14 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
 
   fail(error: MeshError): void {
     if (this.closed) return;
+    this.watcher?.ended(error.reason);
     this.#finish({ failure: failureOf(this.exchange, error) });
   }
 
   /** The sidecar's side of it is over: nothing is sent any more, and the handler hears why. */
   depart(why: Departure): void {
     if (this.closed) return;
+    this.watcher?.ended(why);
     this.#left = why;
     this.#free();
     if (this.#dispatched) this.#tell(why);
@@ -255,6 +264,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
 
   #finish(frame: ReplicaFrame, carrier?: Carrier, body?: Uint8Array): void {
     this.#finished = true;
+    this.watcher?.ended();
     this.push(frame, carrier, body);
   }
 

@@ -44,7 +44,7 @@ export interface Turn {
   readonly message: Message;
   readonly stream: ClientStream;
   readonly trace: Readonly<Record<string, string>> | undefined;
-  readonly exchange: Pick<Exchange, 'answeredList'>;
+  readonly exchange: Pick<Exchange, 'answeredList' | 'requestId'>;
 }
 
 /** The item that a request names, as an audit knows it. */
@@ -59,7 +59,7 @@ export interface RequestOptions {
   readonly limits: CallLimits;
   /** What the first call after lost backend state gets: its result, which says so, or an error. */
   readonly onStateLoss: (backend: string) => 'continue' | 'error';
-  readonly onFault: (error: MeshError) => void;
+  readonly onFault: (error: MeshError, requestId: string) => void;
 }
 
 /** How long a new log level waits for the backends that are told of it, and what the session keeps for the record to have it. */
@@ -103,12 +103,13 @@ export class ClientRequests {
 
   /** Runs a request to its one answer. Never throws and never rejects. */
   run(turn: Turn): void {
-    const { session, caller, message, stream } = turn;
+    const { session, caller, message, stream, exchange } = turn;
+    const { requestId } = exchange;
     const { id, method = '', progressToken } = message.scanned;
     if (id === undefined) return;
     const rawId = Buffer.from(slice(message.bytes, id));
     const token = progressToken === undefined ? undefined : Buffer.from(slice(message.bytes, progressToken));
-    const call = new RunningCall({ method, stream, caller, id: rawId, progressToken: token });
+    const call = new RunningCall({ method, stream, caller, id: rawId, requestId, progressToken: token });
     const key = rawId.toString('utf8');
     session.calls.set(key, call);
     void this.#answer(turn, call)
@@ -118,8 +119,11 @@ export class ClientRequests {
   }
 
   #refuse({ session, caller }: Turn, call: RunningCall, error: MeshError): void {
-    if (error.reason === 'internal') this.#options.onFault(error);
-    call.fail(error, this.#options.logins.answer(error, { session, caller, id: call.id }));
+    if (error.reason === 'internal') this.#options.onFault(error, call.requestId);
+    call.fail(
+      error,
+      this.#options.logins.answer(error, { session, caller, id: call.id, requestId: call.requestId }),
+    );
   }
 
   async #answer(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {

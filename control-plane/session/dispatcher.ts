@@ -4,6 +4,7 @@ import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { scanBatch, scanMessage } from '../../shared/json-rpc/scan.ts';
 import type { Load, ShedWork } from '../../shared/overload/monitor.ts';
 import { allowsBatches, isSupportedVersion, startsWithPriming } from '../../shared/protocol-versions.ts';
+import { traceHeaders } from '../../shared/telemetry/message-spans.ts';
 import type { Exchange, ExchangeHandler } from '../rpc/exchange.ts';
 import type { ClientNotifications } from './client-notifications.ts';
 import type { ClientRequests } from './client-requests.ts';
@@ -26,8 +27,10 @@ export interface DispatcherOptions {
   readonly slow: SlowStreams;
   readonly load: Load;
   readonly observer: SessionObserver;
+  /** Takes it up, as `take` does, under the eyes of whoever looks. */
+  readonly watch: (exchange: Exchange, take: () => void) => void;
   /** A fault of our own, for the log. */
-  readonly onFault: (error: MeshError) => void;
+  readonly onFault: (error: MeshError, requestId: string) => void;
 }
 
 /** Takes the exchanges of all sidecars to what answers them. The caller is verified; the session is not yet known. */
@@ -39,12 +42,16 @@ export class Dispatcher {
   }
 
   readonly handle: ExchangeHandler = (exchange) => {
+    this.#options.watch(exchange, () => this.#take(exchange));
+  };
+
+  #take(exchange: Exchange): void {
     this.#dispatch(exchange).catch((thrown: unknown) => {
       const error = MeshError.from(thrown);
-      if (error.reason === 'internal') this.#options.onFault(error);
+      if (error.reason === 'internal') this.#options.onFault(error, exchange.requestId);
       exchange.reply.fail(error);
     });
-  };
+  }
 
   #dispatch(exchange: Exchange): Promise<void> {
     switch (exchange.kind) {
@@ -190,6 +197,7 @@ export class Dispatcher {
       throw new MeshError('unsupported_protocol_version', 'Unsupported MCP-Protocol-Version.');
     }
     const session = await this.#options.manager.acquire(exchange.caller, exchange.sessionId);
+    exchange.watcher?.found(session);
     const { protocolVersion } = exchange;
     if (protocolVersion !== '' && protocolVersion !== session.body.protocolVersion) {
       this.#options.observer.otherVersion();
@@ -207,10 +215,16 @@ function toMessage(bytes: Buffer): Message {
   return { bytes, scanned: scanMessage(bytes) };
 }
 
-/** W3C Trace Context §3; `tracestate` says nothing alone. */
-function traceOf({ traceparent, tracestate }: Exchange): Readonly<Record<string, string>> | undefined {
-  if (traceparent === '') return undefined;
-  return tracestate === '' ? { traceparent } : { traceparent, tracestate };
+/** What a backend is told of whose request it gets: by which id it is known, and W3C Trace Context §3. */
+function traceOf({
+  traceparent,
+  tracestate,
+  requestId,
+  watcher,
+}: Exchange): Readonly<Record<string, string>> {
+  if (watcher?.trace !== undefined) return { 'x-request-id': requestId, ...traceHeaders(watcher.trace) };
+  if (traceparent === '') return { 'x-request-id': requestId };
+  return { 'x-request-id': requestId, ...traceHeaders({ traceparent, tracestate }) };
 }
 
 function rawId({ bytes, scanned }: Message): string {

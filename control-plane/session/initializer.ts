@@ -60,6 +60,7 @@ export class Initializer {
     });
     await this.#connect(session, caller);
     await manager.adopt(session, caller);
+    exchange.watcher?.found(session);
     if (exchange.reply.closed) {
       // Nobody has heard its id, so nobody could ever end it.
       await manager.terminate(caller, session.id.text);

@@ -76,6 +76,7 @@ export interface ActiveCall {
   readonly method: string;
   /** The client's raw JSON-RPC id. */
   readonly id: Buffer;
+  readonly requestId: string;
   readonly stream: ClientStream;
   /** Stops it: the backend is told, no answer follows. */
   cancel(reason: string | undefined): void;

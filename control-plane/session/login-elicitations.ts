@@ -39,6 +39,16 @@ const URL_ELICITATION_REQUIRED = -32042;
 const LOGIN_REQUIRED = -32000;
 const MOST_ASKED = 20;
 
+/** A request that failed. */
+interface Unanswered {
+  readonly session: LiveSession;
+  readonly caller: Caller;
+  /** Its raw JSON-RPC id. */
+  readonly id: Buffer;
+  /** By which logs know it. */
+  readonly requestId?: string;
+}
+
 /** A link that the client of a session was given. */
 interface Asked {
   readonly id: string;
@@ -59,18 +69,15 @@ export class LoginElicitations {
   }
 
   /** The answer to a request that failed. */
-  answer(
-    error: MeshError,
-    { session, caller, id }: { session: LiveSession; caller: Caller; id: Buffer },
-  ): readonly Uint8Array[] {
+  answer(error: MeshError, { session, caller, id, requestId }: Unanswered): readonly Uint8Array[] {
     const { reason, retryable, backend, scope } = missedLogin(error) ?? error;
     if (reason !== 'login_required' || backend === undefined || caller.kind !== 'identified')
-      return meshErrorResponse(id, error);
+      return meshErrorResponse(id, error, { requestId });
     const url = this.#options.invite({ caller, backend, scope, session: session.adminName });
-    if (url === undefined) return meshErrorResponse(id, error);
+    if (url === undefined) return meshErrorResponse(id, error, { requestId });
     const more = scope === undefined ? 'log in' : 'grant more to it';
     const message = `The backend "${backend}" needs you to ${more}.`;
-    const data = { reason, retryable, backend };
+    const data = { reason, retryable, backend, requestId };
     if (!elicitsUrls(session))
       return errorResponse(id, { code: LOGIN_REQUIRED, message: `${message} Open ${url}`, data });
     const elicitation = { mode: 'url', elicitationId: this.#note(session, backend), url, message };

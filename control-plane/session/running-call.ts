@@ -10,6 +10,8 @@ export interface RunningCallOptions {
   readonly stream: ClientStream;
   readonly caller: Caller;
   readonly id: Buffer;
+  /** By which the request is known to logs and backends. */
+  readonly requestId: string;
   readonly progressToken: Buffer | undefined;
 }
 
@@ -20,6 +22,7 @@ export class RunningCall implements ActiveCall {
   readonly caller: Caller;
   /** The client's raw JSON-RPC id. */
   readonly id: Buffer;
+  readonly requestId: string;
   /** The client's raw progress token. */
   readonly progressToken: Buffer | undefined;
   #sent: SentCall | undefined;
@@ -32,6 +35,7 @@ export class RunningCall implements ActiveCall {
     this.stream = options.stream;
     this.caller = options.caller;
     this.id = options.id;
+    this.requestId = options.requestId;
     this.progressToken = options.progressToken;
   }
 

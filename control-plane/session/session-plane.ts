@@ -4,7 +4,7 @@ import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import type { Load } from '../../shared/overload/monitor.ts';
 import type { BackendSession, Message } from '../backend/backend.ts';
 import type { Credential } from '../credentials/strategy.ts';
-import type { ExchangeHandler } from '../rpc/exchange.ts';
+import type { Exchange, ExchangeHandler } from '../rpc/exchange.ts';
 import type { SessionStore } from '../store/session-store.ts';
 import { cutCapabilities, initializeResult, negotiateVersion } from '../virtual-server/capabilities.ts';
 import { KINDS } from '../virtual-server/item.ts';
@@ -78,8 +78,10 @@ export interface SessionPlaneOptions {
   readonly watcher: ListWatcher;
   /** A backend shows somebody something new, or what it shows counts otherwise since the rules are others. */
   readonly onItems: (list: ShownItems) => void;
-  /** A fault of our own, for the log. */
-  readonly onFault: (error: MeshError) => void;
+  /** Takes an exchange up, as `take` does, under the eyes of whoever looks. Absent: nobody does. */
+  readonly watch?: (exchange: Exchange, take: () => void) => void;
+  /** A fault of our own, for the log, with the id of the request that met it. */
+  readonly onFault: (error: MeshError, requestId: string) => void;
 }
 
 export interface SessionPlane {
@@ -219,6 +221,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     slow: new SlowStreams(clock, limits.streamAfterMs),
     load: options.load,
     observer,
+    watch: options.watch ?? ((_exchange, take) => take()),
     onFault: options.onFault,
   });
   return {
@@ -295,7 +298,7 @@ class Handlers implements SessionHandlers {
     for (const call of session.calls.values()) {
       if (finishing.some((each) => each === call)) continue;
       const error = state === 'closed' ? gone() : isRead(call.method) ? moved() : lost();
-      call.abandon(error, meshErrorResponse(call.id, error));
+      call.abandon(error, meshErrorResponse(call.id, error, call));
     }
     for (const stream of [...session.streams.values()]) {
       if (!finishing.some((each) => each.stream === stream)) stream.close();

@@ -72,11 +72,18 @@ export function errorResponse(id: Uint8Array | null, error: RpcError): Uint8Arra
   return [HEAD, id ?? NULL, ERROR, Buffer.from(JSON.stringify(error)), CLOSE];
 }
 
-/** The mesh's own refusal: the reason's code, and `data` with reason, retryable, the backend's configured name, when to try again and the scopes that are needed. */
-export function meshErrorResponse(id: Uint8Array | null, error: MeshError): Uint8Array[] {
+/**
+ * The mesh's own refusal: the reason's code, and `data` with reason, retryable, the backend's configured name,
+ * when to try again, the scopes that are needed, and the id by which logs know the request.
+ */
+export function meshErrorResponse(
+  id: Uint8Array | null,
+  error: MeshError,
+  { requestId }: { readonly requestId?: string | undefined } = {},
+): Uint8Array[] {
   const { reason, retryable, backend, retryAfterMs, scope, message } = error;
   // What is undefined is not written.
-  const data = { reason, retryable, backend, retryAfterMs, scope };
+  const data = { reason, retryable, backend, retryAfterMs, scope, requestId };
   return errorResponse(id, { code: CODES[reason], message, data });
 }
 

@@ -45,6 +45,8 @@ export interface AnswerContext {
   readonly host: string;
   /** Whether the request showed a token: without one a challenge names no error (RFC 6750 §3.1). */
   readonly authorized: boolean;
+  /** By which logs know the request. */
+  readonly requestId?: string | undefined;
   /** That token came under the scheme DPoP. */
   readonly dpop?: boolean;
   readonly facts: MeshFacts | undefined;
@@ -111,7 +113,7 @@ export function answerRefusal(refusal: Refusal): Answer {
 
 export function answerError(error: MeshError, context: AnswerContext): Answer {
   const status = statusOf(error.reason, context);
-  const headers: string[] = [];
+  const headers: string[] = context.requestId === undefined ? [] : ['X-Request-Id', context.requestId];
   if (status === 503 || status === 429) headers.push('Retry-After', retryAfter(error));
   if (status === 401 || status === 403) {
     headers.push('WWW-Authenticate', bearerChallenge(error, context));
@@ -121,11 +123,11 @@ export function answerError(error: MeshError, context: AnswerContext): Answer {
   }
   // Each request of an array gets its answer; a refusal of the whole is one error.
   if (status === 200 && context.batch) {
-    const errors = context.ids.map((id) => errorMessage(error, id).toString());
+    const errors = context.ids.map((id) => errorMessage(error, id, context).toString());
     return jsonAnswer(status, headers, Buffer.from(`[${errors.join(',')}]`));
   }
   const [id] = context.ids.length === 1 ? context.ids : [];
-  return jsonAnswer(status, headers, errorMessage(error, id));
+  return jsonAnswer(status, headers, errorMessage(error, id, context));
 }
 
 /** A body that is JSON already. */
@@ -139,8 +141,12 @@ export function jsonAnswer(status: number, headers: readonly string[], body: Uin
 }
 
 /** The JSON-RPC error for one request, as it stands in a body or in an event. `id` is verbatim JSON. */
-export function errorMessage(error: MeshError, id: string | undefined): Buffer {
-  return Buffer.concat(meshErrorResponse(id === undefined ? null : Buffer.from(id), error));
+export function errorMessage(
+  error: MeshError,
+  id: string | undefined,
+  context: Pick<AnswerContext, 'requestId'>,
+): Buffer {
+  return Buffer.concat(meshErrorResponse(id === undefined ? null : Buffer.from(id), error, context));
 }
 
 /** A notification or a DELETE has no JSON-RPC answer that could say it: the status must. */

@@ -4,6 +4,7 @@ import { response } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Load } from '../../shared/overload/monitor.ts';
+import { requestId } from '../../shared/request-id.ts';
 import type { LocalLists } from '../capabilities/local-lists.ts';
 import type { HeldToken } from '../credentials/held-token.ts';
 import type { MeshClient, Proof } from '../mesh/exchange.ts';
@@ -14,6 +15,7 @@ import { discard, readBody } from './body.ts';
 import * as checks from './checks.ts';
 import { type EdgeLimits, EdgeState } from './edge-state.ts';
 import { ExchangeAnswer } from './exchange-answer.ts';
+import type { ExchangeWatch } from './exchange-watch.ts';
 import { createHostRules, type HostRules } from './hosts.ts';
 import { acceptsEvents, acceptsJsonAndEvents, isIdentity, isJson, prefersEvents } from './media-types.ts';
 import { metadataAnswer } from './metadata.ts';
@@ -37,6 +39,8 @@ export interface EdgeOptions {
   readonly extraOrigins: readonly string[];
   readonly metrics: SidecarMetrics;
   readonly log: Logger;
+  /** Whoever looks at what crosses, for traces and the log. */
+  readonly watch?: ExchangeWatch;
 }
 
 /** One HTTP request on its way through the checks. */
@@ -124,6 +128,7 @@ export class Edge {
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const { rawHeaders, method = '', url = '' } = request;
     const head = readRequestHead(rawHeaders);
+    head.requestId = requestId(head.requestId);
     const call = { request, response, head };
     const refusal =
       checks.checkAddress(rawHeaders.length / 2, head, this.#hosts) ??
@@ -193,15 +198,20 @@ export class Edge {
   #cross(call: Call, crossing: Crossing): void {
     const { head, response } = call;
     const authorization = head.authorization ?? this.#options.heldToken?.current();
+    const watch = this.#options.watch?.begin(head, crossing);
     const refusal = this.#checkCredential(authorization, head.proof);
     if (refusal !== undefined) {
+      watch?.ended(refusal.reason);
       this.#fail(call, refusal, crossing);
       return;
     }
     const proof = this.#proof(head, authorization);
-    if (proof === undefined && this.#answerList(call, crossing, authorization)) return;
+    if (proof === undefined && this.#answerList(call, crossing, authorization)) {
+      watch?.answeredHere();
+      return;
+    }
     const { kind, body, scanned, ids } = crossing;
-    const { sessionId, protocolVersion, lastEventId, traceparent, tracestate } = head;
+    const { sessionId, protocolVersion, lastEventId, traceparent, tracestate, requestId = '' } = head;
     const answer = new ExchangeAnswer(response, this.state, {
       kind,
       context: this.#context(head, crossing),
@@ -219,11 +229,13 @@ export class Edge {
           lastEventId,
           traceparent,
           tracestate,
+          ...watch?.trace,
+          requestId,
           body,
           scanned,
           ids,
         },
-        answer,
+        watch === undefined ? answer : watch.around(answer, response),
       ),
     );
   }
@@ -302,10 +314,10 @@ export class Edge {
   }
 
   #context(head: RequestHead, { ids, batch }: Asked): AnswerContext {
-    const { authorization, host = '' } = head;
+    const { authorization, host = '', requestId } = head;
     const authorized = authorization !== undefined;
     const dpop = authorized && isDpop(authorization);
-    return { ids, batch, host, authorized, dpop, facts: this.#options.mesh.facts };
+    return { ids, batch, host, authorized, dpop, requestId, facts: this.#options.mesh.facts };
   }
 
   #refuse(call: Call, refusal: Refusal): void {

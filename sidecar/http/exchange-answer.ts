@@ -113,7 +113,7 @@ export class ExchangeAnswer implements AnswerSink {
     if (this.#context.ids.length === 1) this.#note(this.#last);
     for (const id of this.#context.ids) {
       if (this.#answered.has(id)) continue;
-      this.#stream.send(encodeEvent({ pieces: [errorMessage(error, id)] }));
+      this.#stream.send(encodeEvent({ pieces: [errorMessage(error, id, this.#context)] }));
     }
     this.#stream.end();
   }

@@ -21,6 +21,8 @@ export class RequestHead {
   accept: string | undefined = undefined;
   traceparent: string | undefined = undefined;
   tracestate: string | undefined = undefined;
+  /** The client's own name for its request; two of them are none. */
+  requestId: string | undefined = undefined;
   /** The first header of those that may stand only once that stands twice. */
   duplicate: string | undefined = undefined;
 }
@@ -34,11 +36,10 @@ export function readRequestHead(rawHeaders: readonly string[]): RequestHead {
     const value = rawHeaders[at + 1] ?? '';
     const earlier = head[field];
     if (earlier === undefined) head[field] = value;
-    else if (field === 'traceparent') head.traceparent = '';
+    else if (SINGLE.has(field)) head[field] = '';
     else if (LISTS.has(field)) head[field] = `${earlier}, ${value}`;
     else head.duplicate ??= name.toLowerCase();
   }
-  // More than one traceparent says nothing (W3C Trace Context §3.2).
   if (head.traceparent === '') head.traceparent = undefined;
   return head;
 }
@@ -47,6 +48,9 @@ type Field = Exclude<keyof RequestHead, 'duplicate'>;
 
 /** Fields whose values are lists: several lines of them mean one line with commas. So do two proofs, which are none (RFC 9449 §4.3). */
 const LISTS: ReadonlySet<Field> = new Set<Field>(['accept', 'contentEncoding', 'tracestate', 'proof']);
+
+/** Fields that say nothing where they stand twice (W3C Trace Context §3.2). */
+const SINGLE: ReadonlySet<Field> = new Set<Field>(['traceparent', 'requestId']);
 
 /** By lower-case name, and by the spelling that most clients use, which spares a copy. */
 const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>(
@@ -65,6 +69,7 @@ const FIELDS: ReadonlyMap<string, Field> = new Map<string, Field>(
       ['Accept', 'accept'],
       ['Traceparent', 'traceparent'],
       ['Tracestate', 'tracestate'],
+      ['X-Request-Id', 'requestId'],
     ] as const
   ).flatMap(([name, field]) => [
     [name, field],

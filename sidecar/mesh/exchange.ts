@@ -23,6 +23,8 @@ export interface ExchangeRequest {
   readonly lastEventId: string | undefined;
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
+  /** Names it in logs, in the error that answers it and at backends (`shared/request-id.ts`). */
+  readonly requestId: string;
   /** The JSON-RPC message and what the edge's own scan found; undefined for listen and terminate, and `scanned` for a batch. */
   readonly body: Buffer | undefined;
   readonly scanned: Scanned | undefined;

@@ -76,6 +76,7 @@ export class StreamExchange extends Lane<SidecarFrame> implements Reader {
           : Math.max(1, Math.ceil(deadlineAt - performance.now())),
       traceparent: request.traceparent ?? null,
       tracestate: request.tracestate ?? null,
+      requestId: request.requestId,
       body: null,
       more: null,
       follows: this.client.follows || null,

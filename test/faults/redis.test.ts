@@ -29,7 +29,7 @@ async function open(settings: Omit<RedisStoreSettings, 'kind'>): Promise<Opened>
   const alarms: StoreAlarm[] = [];
   const said: string[] = [];
   const say = (message: string, fields?: object) => void said.push(`${message} ${JSON.stringify(fields)}`);
-  const log: Logger = { debug: say, info: say, warn: say, error: say, child: () => log };
+  const log: Logger = { debug: say, info: say, warn: say, error: say, child: () => log, debugs: () => true };
   const onAlarm = (alarm: StoreAlarm) => void alarms.push(alarm);
   const store = await openStore({ kind: 'redis', commandTimeoutMs: 500, ...settings }, { log, onAlarm });
   return Object.assign(store, { alarms, said, [Symbol.asyncDispose]: () => store.stop() });

@@ -50,6 +50,11 @@ describe('the boundary gate bites', () => {
     ['a test imports an entry point', 'test/e2e/a.test.ts', "import { main } from '../../sidecar/main.ts';"],
     ['gRPC away from home', 'sidecar/http/a.ts', "import { status } from '@grpc/grpc-js';"],
     ['Redis away from home', 'control-plane/session/a.ts', "import { Redis } from 'ioredis';"],
+    [
+      'the tracing SDK where everybody loads it',
+      'shared/telemetry/tracer.ts',
+      "import { trace } from '@opentelemetry/api';",
+    ],
     ['undici away from home', 'control-plane/credentials/a.ts', "import { Agent } from 'undici';"],
     [
       'a client transport away from home',

@@ -227,6 +227,7 @@ export class World {
       stream,
       caller,
       id,
+      requestId: 'r',
       progressToken: undefined,
     });
   }

@@ -219,6 +219,7 @@ export function send(
       lastEventId: undefined,
       traceparent: undefined,
       tracestate: undefined,
+      requestId: 'a-request',
       body,
       scanned,
       ids: scanned?.id === undefined || body === undefined ? [] : [slice(body, scanned.id).toString()],

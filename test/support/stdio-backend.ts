@@ -1,6 +1,6 @@
 /**
  * A tiny MCP server on standard input and output, for tests. Its tools:
- * `echo` answers its arguments, `pid` its process id, `slow` answers after `ms`,
+ * `echo` answers its arguments, `meta` the call's `_meta`, `pid` its process id, `slow` answers after `ms`,
  * `crash` ends the process with code 3, `progress` sends progress for the call's token,
  * `log` logs its `data`, `ask` sends the client an elicitation and answers its reply, `spawn` starts a
  * process that outlives it if nobody ends it, and answers that process's id,
@@ -81,6 +81,7 @@ function definition(name: string) {
 
 const TOOLS: Readonly<Record<string, (request: Request, args: Readonly<Record<string, unknown>>) => void>> = {
   echo: (request, args) => answer(request, text(JSON.stringify(args))),
+  meta: (request) => answer(request, text(JSON.stringify(request.params?._meta ?? null))),
   pid: (request) => answer(request, text(String(process.pid))),
   slow: (request, args) => void setTimeout(() => answer(request, text('slept')), Number(args['ms'] ?? 100)),
   crash: () => process.exit(3),

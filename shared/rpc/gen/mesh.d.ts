@@ -713,6 +713,9 @@ export namespace outrigger {
 
                 /** Open proof */
                 proof?: (outrigger.mesh.v1.IProof|null);
+
+                /** Open requestId */
+                requestId?: (string|null);
             }
 
             /** Represents an Open. */
@@ -762,6 +765,9 @@ export namespace outrigger {
 
                 /** Open proof. */
                 public proof?: (outrigger.mesh.v1.IProof|null);
+
+                /** Open requestId. */
+                public requestId: string;
 
                 /**
                  * Encodes the specified Open message. Does not implicitly {@link outrigger.mesh.v1.Open.verify|verify} messages.

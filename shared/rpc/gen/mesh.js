@@ -1091,6 +1091,7 @@ export const outrigger = $root.outrigger = (() => {
                 Open.prototype.more = false;
                 Open.prototype.follows = false;
                 Open.prototype.proof = null;
+                Open.prototype.requestId = "";
 
                 Open.encode = function encode(message, writer, q) {
                     if (!writer)
@@ -1125,6 +1126,8 @@ export const outrigger = $root.outrigger = (() => {
                         writer.uint32(96).bool(message.follows);
                     if (message.proof != null && Object.hasOwnProperty.call(message, "proof"))
                         $root.outrigger.mesh.v1.Proof.encode(message.proof, writer.uint32(106).fork(), q + 1).ldelim();
+                    if (message.requestId != null && Object.hasOwnProperty.call(message, "requestId"))
+                        writer.uint32(114).string(message.requestId);
                     return writer;
                 };
 
@@ -1201,6 +1204,10 @@ export const outrigger = $root.outrigger = (() => {
                             }
                         case 13: {
                                 message.proof = $root.outrigger.mesh.v1.Proof.decode(reader, reader.uint32(), undefined, long + 1);
+                                break;
+                            }
+                        case 14: {
+                                message.requestId = reader.string();
                                 break;
                             }
                         default:
