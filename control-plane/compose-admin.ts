@@ -20,6 +20,7 @@ import { adminService } from './rpc/admin-service.ts';
 import { sessionAnswers } from './rpc/admin-session-answers.ts';
 import { AdminSessions } from './rpc/admin-sessions.ts';
 import { AdminWatches } from './rpc/admin-watch.ts';
+import { channelzService } from './rpc/channelz-service.ts';
 import type { MeshServer } from './rpc/mesh-server.ts';
 import { ReplicaDirectory } from './rpc/replica-directory.ts';
 import type { Admission } from './session/admission.ts';
@@ -92,7 +93,9 @@ export function administer(parts: AdminParts): AdminApi {
   ];
   const watches = new AdminWatches();
   const gate = adminGate(parts);
-  mesh.administer(adminService({ replica, gate, answers, watches, audit: parts.audit, log }));
+  mesh.administer(adminService({ replica, gate, answers, watches, audit: parts.audit, log }), [
+    channelzService(gate),
+  ]);
   return {
     questions: new AdminQuestions({ gate, answers, log }),
     start: () => directory.start(),

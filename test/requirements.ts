@@ -350,7 +350,6 @@ export const PROTOCOL = {
   },
   'ADM-2': {
     text: 'Admin calls need the admin role or certificate; answers never hold a token, a session id or a backend session id.',
-    partly: 'the role alone: no certificate makes an admin yet',
   },
   'CAP-1': {
     text: 'The first push on a stream is a snapshot; after a reconnect only differences; each version is ACKed or NACKed; stale or reordered pushes are dropped; a slow sidecar gets conflated state.',

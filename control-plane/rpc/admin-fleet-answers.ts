@@ -75,15 +75,21 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
         const { backends } = await allBackends(options, EVERYWHERE, admin);
         return masked(the(backends, { kind: 'backend', name }), { readMask, fields: BACKEND });
       },
+      getSidecar: async ({ name, readMask }: GetRequest, admin) => {
+        const { sidecars } = await allSidecars(options, EVERYWHERE, admin);
+        return masked(the(sidecars, { kind: 'sidecar', name }), { readMask, fields: SIDECAR });
+      },
+      getReplica: async ({ name, readMask }: GetRequest) => {
+        const replicas = (await directory.all()).map(replicaMessage);
+        return masked(the(replicas, { kind: 'replica', name }), { readMask, fields: REPLICA });
+      },
       refreshBackend: (request: Named & Scoped, admin) => refresh(options, request, admin),
       listSidecars: async (request: ListRequest & Scoped, admin) => {
         const { readMask } = request;
-        const question = { method: 'ListSidecars', request: EVERYTHING, admin };
-        const asked = await others<ListSidecarsResponse>(options, request, question);
-        const all = [...local.sidecars(), ...asked.answers.flatMap(({ sidecars }) => sidecars)];
-        const { page, nextPageToken } = pageOf(mergeSidecars(all), { list: 'sidecars', request });
+        const { sidecars, unreachable } = await allSidecars(options, request, admin);
+        const { page, nextPageToken } = pageOf(sidecars, { list: 'sidecars', request });
         const shown = page.map((each) => masked(each, { readMask, fields: SIDECAR }));
-        return { sidecars: shown, nextPageToken, unreachable: asked.unreachable };
+        return { sidecars: shown, nextPageToken, unreachable };
       },
       listReplicas: async (request: ListRequest) => {
         const { readMask } = request;
@@ -110,7 +116,9 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
       },
     },
     watches: {
-      watchBackends: (_request: object, admin) => ({
+      watchBackends: ({ resumeToken }: { readonly resumeToken: string }, admin) => ({
+        of: 'backends',
+        resumeToken,
         list: async () => (await allBackends(options, EVERYWHERE, admin)).backends,
         event: (type, backend) => ({ type, backend }),
       }),
@@ -142,6 +150,13 @@ async function allBackends(options: FleetAnswersOptions, scope: Scoped, admin: A
   const { answers, unreachable } = await others<ListBackendsResponse>(options, scope, question);
   const all = [...options.local.backends(), ...answers.flatMap(({ backends }) => backends)];
   return { backends: mergeBackends(all), unreachable };
+}
+
+async function allSidecars(options: FleetAnswersOptions, scope: Scoped, admin: Admin) {
+  const question = { method: 'ListSidecars', request: EVERYTHING, admin };
+  const { answers, unreachable } = await others<ListSidecarsResponse>(options, scope, question);
+  const all = [...options.local.sidecars(), ...answers.flatMap(({ sidecars }) => sidecars)];
+  return { sidecars: mergeSidecars(all), unreachable };
 }
 
 async function refresh(

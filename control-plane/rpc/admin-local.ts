@@ -199,7 +199,10 @@ export function mergeBackends(backends: readonly BackendMessage[]): readonly Bac
       known === undefined ? each : { ...known, replicas: [...known.replicas, ...each.replicas] },
     );
   }
-  return [...byName.values()];
+  return [...byName.values()].map((each) => ({
+    ...each,
+    replicas: each.replicas.toSorted((one, other) => (one.replica < other.replica ? -1 : 1)),
+  }));
 }
 
 /** Without a path, a query or a name, which may be secrets; of a program without its arguments. */

@@ -47,7 +47,7 @@ export interface BackendMessage extends Named {
   readonly place: string;
   readonly credentialStrategy: string;
   readonly virtualServers: readonly string[];
-  readonly replicas: readonly object[];
+  readonly replicas: readonly { readonly replica: string }[];
 }
 
 export interface ListSyncMessage {

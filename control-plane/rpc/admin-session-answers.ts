@@ -68,7 +68,15 @@ export function sessionAnswers(options: SessionAnswersOptions): AdminAnswers {
       listCapabilities: (request: CapabilitiesRequest, admin) => capabilities(options, request, admin),
     },
     watches: {
-      watchSessions: ({ filter }: { readonly filter: string }) => ({
+      watchSessions: ({
+        filter,
+        resumeToken,
+      }: {
+        readonly filter: string;
+        readonly resumeToken: string;
+      }) => ({
+        of: `sessions ${filter}`,
+        resumeToken,
         list: () => sessions.all(filter),
         event: (type, session) => ({ type, session }),
       }),

@@ -1,6 +1,7 @@
 import { type ServerWritableStream, status } from '@grpc/grpc-js';
 import { AdminFault, toServiceError } from './admin-fault.ts';
 import type { Named } from './admin-messages.ts';
+import { digestOf, readResumeToken, writeResumeToken } from './admin-resume.ts';
 
 type WatchCall = ServerWritableStream<unknown, object>;
 
@@ -11,6 +12,10 @@ export interface WatchOptions {
 }
 
 export interface Watched {
+  /** What is watched, and under which filter. */
+  readonly of: string;
+  /** Where an earlier watch of the same ended; empty for the beginning. */
+  readonly resumeToken: string;
   /** All that there is now. */
   list(): Promise<readonly Named[]>;
   /** As the watcher gets it. */
@@ -53,8 +58,8 @@ export class AdminWatches {
 class Watch {
   readonly #call: WatchCall;
   readonly #options: WatchOptions;
-  /** What was said of each, by name. */
-  readonly #said = new Map<string, string>();
+  /** What was said of each, here or by the watch that this one resumes. */
+  readonly #said: Map<string, string>;
   #synced = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -62,6 +67,8 @@ class Watch {
   constructor(call: WatchCall, options: WatchOptions) {
     this.#call = call;
     this.#options = options;
+    const { of, resumeToken } = options.watched;
+    this.#said = new Map(readResumeToken(of, resumeToken));
   }
 
   look(): void {
@@ -90,21 +97,34 @@ class Watch {
     if (this.#call.writableNeedDrain) return;
     const entries = await watched.list();
     if (this.#stopped) return;
+    const events = this.#differences(entries);
+    if (!this.#synced) events.push(watched.event('SYNCED', null));
+    this.#synced = true;
+    const last = events.length - 1;
+    for (const [at, event] of events.entries()) {
+      const token = at === last ? { resumeToken: writeResumeToken(watched.of, this.#said) } : {};
+      this.#call.write({ ...event, ...token });
+    }
+  }
+
+  /** What differs from what was said, which it is from then on. */
+  #differences(entries: readonly Named[]): object[] {
+    const { watched } = this.#options;
+    const events: object[] = [];
     const gone = new Set(this.#said.keys());
     for (const entry of entries) {
       gone.delete(entry.name);
-      const now = JSON.stringify(entry);
+      const now = digestOf(JSON.stringify(entry));
       const before = this.#said.get(entry.name);
       if (before === now) continue;
       this.#said.set(entry.name, now);
-      this.#call.write(watched.event(before === undefined ? 'ADDED' : 'CHANGED', entry));
+      events.push(watched.event(before === undefined ? 'ADDED' : 'CHANGED', entry));
     }
     for (const name of gone) {
       this.#said.delete(name);
-      this.#call.write(watched.event('REMOVED', { name }));
+      events.push(watched.event('REMOVED', { name }));
     }
-    if (!this.#synced) this.#call.write(watched.event('SYNCED', null));
-    this.#synced = true;
+    return events;
   }
 
   #fail(thrown: unknown): void {

@@ -41,6 +41,10 @@ export class HealthService {
       if (state !== 'SERVICE_UNKNOWN') return answer(null, { status: state });
       answer({ code: status.NOT_FOUND, details: 'unknown service' });
     },
+    list: (_call: ServerUnaryCall<object, object>, answer: sendUnaryData<object>) => {
+      const statuses = [...this.#names].map((name) => [name, { status: this.#state(name) }]);
+      answer(null, { statuses: Object.fromEntries(statuses) });
+    },
     watch: (call: Watcher) => this.#watch(call),
   };
 

@@ -3,6 +3,7 @@ import { Server, ServerCredentials, type UntypedServiceImplementation } from '@g
 import { SERVER_OPTIONS } from '../../shared/rpc/channel-options.ts';
 import { MESH_SERVICE } from '../../shared/rpc/mesh-protocol.ts';
 import { ADMIN_SERVICE } from './admin-protocol.ts';
+import type { ServedService } from './channelz-service.ts';
 import { HEALTH_SERVICE, HealthService } from './health-service.ts';
 import {
   type DepartedSidecar,
@@ -19,8 +20,8 @@ export interface MeshServerOptions extends MeshServiceOptions {
 
 /** The replica's gRPC server: the mesh stream, the admin API, and the standard services for health and reflection. */
 export interface MeshServer {
-  /** Answers admins from now on. To be called before `listen`. */
-  administer(service: UntypedServiceImplementation): void;
+  /** Answers admins from now on, by the admin API and by what else is theirs. To be called before `listen`. */
+  administer(service: UntypedServiceImplementation, others: readonly ServedService[]): void;
   /** Asks the sidecars to leave and takes none, until `comeBack`; the replica goes on. */
   leave(): void;
   comeBack(): void;
@@ -70,7 +71,10 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
   };
 
   return {
-    administer: (service) => server.addService(ADMIN_SERVICE, service),
+    administer(service, others) {
+      server.addService(ADMIN_SERVICE, service);
+      for (const { definition, implementation } of others) server.addService(definition, implementation);
+    },
     leave() {
       mesh.leave();
       health.refresh();

@@ -31,5 +31,4 @@ export const SERVER_OPTIONS: ServerOptions = {
   'grpc.max_concurrent_streams': 100,
   'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-  'grpc.enable_channelz': 0,
 };

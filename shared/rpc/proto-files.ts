@@ -15,12 +15,12 @@ export function loadService(file: string, name: string): ServiceDefinition {
   return definition;
 }
 
-/** Everything that files below `proto/` define. Throws when one is missing. */
-export function loadProtos(files: readonly string[]): PackageDefinition {
+/** Everything that files below `proto/` define, under names in camel case unless `keepCase`. Throws when one is missing. */
+export function loadProtos(files: readonly string[], { keepCase = false } = {}): PackageDefinition {
   const root = protoFolder(import.meta.dirname);
   return loadSync(
     files.map((file) => join(root, file)),
-    { includeDirs: [root], keepCase: false, longs: Number, enums: String, defaults: true, oneofs: true },
+    { includeDirs: [root], keepCase, longs: Number, enums: String, defaults: true, oneofs: true },
   );
 }
 

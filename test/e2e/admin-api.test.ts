@@ -20,6 +20,48 @@ async function nameOf(admin: AdminClient, filter: string): Promise<string> {
   return String(session?.['name']);
 }
 
+interface Names {
+  readonly session: string;
+  readonly victim: string;
+  readonly sessionId: string;
+  readonly issuer: string;
+  readonly replica: string;
+}
+
+/** A question for every method. */
+const QUESTIONS: Readonly<Record<string, (names: Names) => Message>> = {
+  ListSessions: () => ({}),
+  GetSession: ({ session }) => ({ name: session }),
+  WatchSessions: () => ({}),
+  ExplainSession: ({ session }) => ({ name: session }),
+  LookupSession: ({ sessionId }) => ({ sessionId }),
+  TerminateSession: ({ victim }) => ({ name: victim }),
+  TerminatePrincipalSessions: ({ issuer }) => ({ issuer, subject: 'vera' }),
+  ListBackends: () => ({}),
+  GetBackend: () => ({ name: 'backends/rec' }),
+  WatchBackends: () => ({}),
+  RefreshBackend: () => ({ name: 'backends/rec' }),
+  ListSidecars: () => ({}),
+  GetSidecar: () => ({ name: 'sidecars/node-1' }),
+  ListReplicas: () => ({}),
+  GetReplica: ({ replica }) => ({ name: replica }),
+  DrainReplica: ({ replica }) => ({ name: replica }),
+  UndrainReplica: ({ replica }) => ({ name: replica }),
+  ListCapabilities: ({ session }) => ({ session }),
+  GetConfig: () => ({}),
+  ValidateConfig: () => ({}),
+  ReloadConfig: () => ({}),
+  GetStats: () => ({}),
+  GetHistory: () => ({}),
+};
+
+/** Where a watch of sessions that begins now can be resumed. */
+async function resumeToken(admin: AdminClient, request: Message): Promise<string> {
+  for await (const event of admin.watch('WatchSessions', request))
+    if (event['type'] === 'SYNCED') return String(event['resumeToken']);
+  throw new Error('the watch ended');
+}
+
 describe('the admin API, by a stock client that knows only what reflection tells', () => {
   let setting: Setting;
   let alice: Story;
@@ -44,8 +86,9 @@ describe('the admin API, by a stock client that knows only what reflection tells
         'outrigger.admin.v1.Admin',
         'outrigger.mesh.v1.Mesh',
         'grpc.health.v1.Health',
+        'grpc.channelz.v1.Channelz',
       ]);
-      expect(client.methods).to.have.length(21);
+      expect(client.methods).to.include.members(Object.keys(QUESTIONS));
     }
   });
 
@@ -128,6 +171,8 @@ describe('the admin API, by a stock client that knows only what reflection tells
       ['GetSession', `sessions/${'a'.repeat(26)}`],
       ['ExplainSession', `sessions/${'a'.repeat(26)}`],
       ['GetBackend', 'backends/none'],
+      ['GetSidecar', 'sidecars/none'],
+      ['GetReplica', 'replicas/none'],
       ['RefreshBackend', 'backends/none'],
       ['DrainReplica', 'replicas/none'],
     ] as const) {
@@ -262,4 +307,120 @@ describe('the admin API, by a stock client that knows only what reflection tells
       expect(setting.mesh.log().join('\n')).to.not.include(client.sessionId);
     },
   );
+});
+
+describe('the services beside the mesh stream, each method of them', function () {
+  this.timeout(40_000);
+  let setting: Setting;
+  let alice: Story;
+
+  before(async () => {
+    setting = await startSetting({ store: 'embedded', replicas: 2, config: ADMIN });
+    alice = await setting.open();
+  });
+
+  after(() => setting[Symbol.asyncDispose]());
+
+  it(verifies('ADM-1')('every method there is answers, and what no story asks does not pass'), async () => {
+    const victim = await setting.open({ token: setting.token({ sub: 'victor' }) });
+    const other = await setting.open({ token: setting.token({ sub: 'vera' }) });
+    using admin = await open(setting, alice.owner.grpc);
+    const names = {
+      session: await nameOf(admin, 'subject = alice'),
+      victim: await nameOf(admin, 'subject = victor'),
+      sessionId: other.client.sessionId ?? '',
+      issuer: setting.issuer.url,
+      replica: `replicas/${alice.other.name}`,
+    };
+    expect(admin.methods, 'methods without a story').to.have.members(Object.keys(QUESTIONS));
+    for (const [method, question] of Object.entries(QUESTIONS)) {
+      const request = question(names);
+      if (admin.watches.includes(method)) {
+        for await (const event of admin.watch(method, request)) if (event['type'] === 'SYNCED') break;
+      } else expect(await admin.ask(method, request), method).to.be.an('object');
+    }
+    expect((await victim.client.request('ping')).status).to.equal(404);
+    await setting.whole();
+  });
+
+  it(verifies('ADM-1')('the standard health service says how each service is, without a token'), async () => {
+    const service = 'grpc.health.v1.Health';
+    using health = await AdminClient.open({ address: alice.owner.grpc, service });
+    expect(health.methods).to.have.members(['Check', 'List', 'Watch']);
+    const served = ['', 'outrigger.mesh.v1.Mesh', 'outrigger.admin.v1.Admin'];
+    expect((await health.ask('List'))['statuses']).to.have.deep.members(
+      served.map((key) => ({ key, value: { status: 'SERVING' } })),
+    );
+    for (const name of served)
+      expect(await health.ask('Check', { service: name })).to.deep.equal({ status: 'SERVING' });
+    expect((await health.refused('Check', { service: 'x' })).code).to.equal(status.NOT_FOUND);
+    for await (const { status: unknown } of health.watch('Watch', { service: 'x' })) {
+      expect(unknown).to.equal('SERVICE_UNKNOWN');
+      break;
+    }
+    using admin = await open(setting);
+    const seen: unknown[] = [];
+    const name = `replicas/${alice.owner.name}`;
+    for await (const { status: state } of health.watch('Watch', { service: served[1] })) {
+      seen.push(state);
+      if (seen.length === 1) await admin.ask('DrainReplica', { name });
+      if (seen.length === 2) await admin.ask('UndrainReplica', { name });
+      if (seen.length === 3) break;
+    }
+    expect(seen).to.deep.equal(['SERVING', 'NOT_SERVING', 'SERVING']);
+    await setting.whole();
+  });
+
+  it(verifies('ADM-1', 'ADM-2')('channelz shows the sockets of a replica, to admins alone'), async () => {
+    const address = alice.owner.grpc;
+    const service = 'grpc.channelz.v1.Channelz';
+    using nobody = await AdminClient.open({ address, service });
+    using caller = await AdminClient.open({ address, service, token: setting.token() });
+    const token = setting.token({ sub: 'root', scope: 'mesh:admin' });
+    using admin = await AdminClient.open({ address, service, token });
+    for (const method of admin.methods) {
+      expect((await nobody.refused(method)).code, method).to.equal(status.UNAUTHENTICATED);
+      expect((await caller.refused(method)).code, method).to.equal(status.PERMISSION_DENIED);
+    }
+    const [server] = rows(await admin.ask('GetServers'), 'server');
+    const { serverId } = (server ?? {})['ref'] as { serverId: number };
+    expect((await admin.ask('GetServer', { serverId }))['server']).to.have.property('data');
+    const sockets = rows(await admin.ask('GetServerSockets', { serverId }), 'socketRef');
+    expect(sockets).to.have.length.above(1);
+    const socketId = sockets[0]?.['socketId'];
+    const { socket } = await admin.ask('GetSocket', { socketId });
+    expect(socket).to.have.nested.property('remote.tcpipAddress.port').above(0);
+    expect(await admin.ask('GetTopChannels')).to.include({ end: true });
+    for (const method of ['GetChannel', 'GetSubchannel'])
+      expect((await admin.refused(method)).code, method).to.equal(status.NOT_FOUND);
+    const used = ['GetServers', 'GetServer', 'GetServerSockets', 'GetSocket', 'GetTopChannels'];
+    expect(admin.methods).to.have.members([...used, 'GetChannel', 'GetSubchannel']);
+  });
+
+  it(verifies('ADM-1')('a watch that was lost goes on at another replica, with what differs'), async () => {
+    using first = await open(setting, alice.owner.grpc);
+    using second = await open(setting, alice.other.grpc);
+    const filter = 'subject = wanda';
+    const one = await setting.open({ token: setting.token({ sub: 'wanda' }) });
+    const lost = await nameOf(first, filter);
+    await setting.open({ token: setting.token({ sub: 'wanda' }) });
+    const kept = await resumeToken(first, { filter });
+    await one.client.end();
+    const added = await setting.open({ token: setting.token({ sub: 'wanda' }) });
+    const seen: string[] = [];
+    for await (const event of second.watch('WatchSessions', { filter, resumeToken: kept })) {
+      const name = (event['session'] as Message | null)?.['name'];
+      seen.push([event['type'], name === lost ? 'lost' : ''].join(' ').trim());
+      if (event['type'] === 'SYNCED') break;
+    }
+    expect(seen).to.deep.equal(['ADDED', 'REMOVED lost', 'SYNCED']);
+    for (const wrong of [
+      { filter: 'age > 1s', resumeToken: kept },
+      { filter, resumeToken: 'x' },
+    ]) {
+      const thrown: unknown = await resumeToken(second, wrong).catch((error: unknown) => error);
+      expect(thrown).to.have.property('code', status.INVALID_ARGUMENT);
+    }
+    await added.client.request('ping');
+  });
 });

@@ -20,6 +20,8 @@ export interface AdminClientOptions {
   readonly tls?: Pick<Certificates, 'ca'> & Partial<Certificates>;
   /** The version of the reflection service; `v1` when absent. */
   readonly reflection?: 'v1' | 'v1alpha';
+  /** The admin API when absent. */
+  readonly service?: string;
 }
 
 /** A stock gRPC client of the admin API: all that it knows of it the server told, by reflection. */
@@ -41,17 +43,22 @@ export class AdminClient implements Disposable {
   }
 
   static async open(options: AdminClientOptions): Promise<AdminClient> {
-    const { address, token, tls, reflection = 'v1' } = options;
+    const { address, token, tls, reflection = 'v1', service: symbol = ADMIN } = options;
     const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
     const channel = tls && credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
     const client = new Client(address, channel ?? credentials.createInsecure());
     const services = await listServices(client, reflection);
-    const service = await describe(client, { reflection, symbol: 'outrigger.admin.v1.Admin' });
+    const service = await describe(client, { reflection, symbol });
     return new AdminClient(client, { services, service }, token);
   }
 
   get methods(): readonly string[] {
     return Object.keys(this.#service);
+  }
+
+  /** Those that answer with a stream. */
+  get watches(): readonly string[] {
+    return this.methods.filter((method) => this.#method(method).responseStream);
   }
 
   /** With more metadata from now on. */
@@ -115,6 +122,7 @@ export class AdminClient implements Disposable {
   }
 }
 
+const ADMIN = 'outrigger.admin.v1.Admin';
 const REFLECTION = new URL('../../node_modules/@grpc/reflection/build/proto/', import.meta.url).pathname;
 
 function reflectionMethod(version: string): MethodDefinition<object, object> {
