@@ -1,16 +1,14 @@
-import { url as inspectorUrl } from 'node:inspector';
 import { ReadFiles } from '../shared/config/watched-files.ts';
-import { EXIT_USAGE, ExitError, runProgram } from '../shared/lifecycle.ts';
+import { runProgram } from '../shared/lifecycle.ts';
 import { createLogger } from '../shared/log.ts';
+import { keepMemoryPrivate } from '../shared/private-memory.ts';
 import { FLUSH_MS } from '../shared/telemetry/open-tracer.ts';
 import { CLOSING_MS, startSidecar } from './compose.ts';
 import { settingsFromCommandLine } from './config.ts';
 import { followConfiguration } from './ops/config-reload.ts';
 
 await runProgram(async (program) => {
-  if (process.env['NODE_ENV'] === 'production' && inspectorUrl() !== undefined) {
-    throw new ExitError('refusing to run under --inspect: it shows every token in memory', EXIT_USAGE);
-  }
+  keepMemoryPrivate({ production: process.env['NODE_ENV'] === 'production' });
   const files = new ReadFiles();
   const load = (read: ReadFiles) => settingsFromCommandLine(process.argv.slice(2), read);
   const settings = load(files);

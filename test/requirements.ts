@@ -670,7 +670,6 @@ export const FAULTS = {
   },
   C9: {
     text: 'unhandled rejection injected → logged, request fails, process policy = crash fast with non-zero exit + restart test',
-    partly: 'the programs and their supervisor; no request is under way',
   },
   C10: {
     text: 'fd exhaustion (EMFILE), disk full, heap near limit → shed 503 before death (Envoy overload: shrink at 95 %, stop accepting at 98 %)',
@@ -696,14 +695,9 @@ export const FAULTS = {
     text: 'another container/user on the same loopback calls it → in the default mode nothing works without its own bearer; Unix socket mode 0600',
   },
   X7: { text: 'memory limit 160 MiB under 1,000 streams → sheds with 503, no OOM kill' },
-  X9: {
-    text: 'clock skew ±5 min → sidecar does no token-time decisions',
-    partly:
-      'a token crosses whatever its times say; skewed clocks are not exercised with whole processes yet',
-  },
+  X9: { text: 'clock skew ±5 min → sidecar does no token-time decisions' },
   X10: {
     text: 'core dump / `--inspect` / env dump → no bearer persisted on disk; `--inspect` refused in production image',
-    partly: '`--inspect`; dumps of whole processes are not searched yet',
   },
   X9b: {
     text: 'list request for a session that was deleted, expired, is foreign or unknown, while the sidecar holds sets → never answered locally: grants are per (session, credential) and end at once',

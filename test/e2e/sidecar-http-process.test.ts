@@ -171,10 +171,4 @@ describe('the sidecar as a process, with no replica in reach', () => {
       expect(() => statSync(path)).to.throw('ENOENT');
     },
   );
-
-  it(verifies('X10')('in production it does not run under the inspector'), async () => {
-    const { code, text } = await refusal({ node: ['--inspect=0'], env: { NODE_ENV: 'production' } });
-    expect(code).to.equal(64);
-    expect(text).to.contain('--inspect');
-  });
 });

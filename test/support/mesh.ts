@@ -113,6 +113,10 @@ export interface MeshOptions {
   readonly headless?: boolean;
   /** Another build of the `outrigger` command for some: `a` is the first replica, `sidecar 1` the first sidecar. */
   readonly builds?: Readonly<Record<string, string>>;
+  /** More for the environment of some processes, by the same names. */
+  readonly envs?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Where its processes run; where the test does when absent. */
+  readonly cwd?: string;
   /** False: returns as soon as the processes run. */
   readonly awaitReady?: boolean;
 }
@@ -201,9 +205,13 @@ class RunningMesh implements Mesh {
     const take = () => ports.pop() ?? 0;
     const shared = take();
     const files = await this.#writeFiles(options, `${this.#service.name}:${shared}`);
-    const env = { ...keyEnvironment(), ...options.env };
-    const { logLevel = 'info', headless = false, builds = {} } = options;
+    const { logLevel = 'info', headless = false, builds = {}, envs = {}, cwd } = options;
     const buildOf = (name: string) => builds[name] ?? OUTRIGGER;
+    const env = { ...keyEnvironment(), ...options.env };
+    const around = (name: string) => ({
+      env: { ...env, ...envs[name] },
+      ...(cwd === undefined ? {} : { cwd }),
+    });
     const common = [
       '--log-format',
       'json',
@@ -222,7 +230,7 @@ class RunningMesh implements Mesh {
           opsPort: take(),
           connect,
           args: [buildOf(name), ...args, ...common],
-          env,
+          ...around(name),
         }),
       );
     }
@@ -236,7 +244,9 @@ class RunningMesh implements Mesh {
       const name = `sidecar ${index + 1}`;
       const all = [buildOf(name), ...args, ...common];
       const program = { name, host: HOST, port: take(), opsPort: take(), args: all };
-      this.#sidecars.push(newSidecar({ ...program, env: headless ? { ...env, ...this.#service.env } : env }));
+      const own = around(name);
+      if (headless) Object.assign(own.env, this.#service.env);
+      this.#sidecars.push(newSidecar({ ...program, ...own }));
     }
     await Promise.all(this.#sidecars.map((each) => each.start({ awaitReady })));
   }
@@ -314,6 +324,7 @@ interface ProgramOptions {
   readonly opsPort: number;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 }
 
 function newReplica(options: ProgramOptions & { readonly connect: string }): Replica {
@@ -327,11 +338,12 @@ function newSidecar(options: ProgramOptions): Sidecar {
   return new Sidecar(specOf(options), addresses);
 }
 
-function specOf({ name, host, port, opsPort, args, env }: ProgramOptions): ProgramSpec {
+function specOf({ name, host, port, opsPort, args, env, cwd }: ProgramOptions): ProgramSpec {
   return {
     name,
     args: [...args, '--listen', `${host}:${port}`, '--ops', `${HOST}:${opsPort}`],
     env,
+    ...(cwd === undefined ? {} : { cwd }),
     readyUrl: `http://${HOST}:${opsPort}/readyz`,
   };
 }

@@ -10,6 +10,8 @@ export interface ProgramSpec {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** What the system lets it have, as `ulimit` takes it: `-n 64`. */
   readonly limits?: string;
+  /** Where it runs; where the test does when absent. */
+  readonly cwd?: string;
   /** Answers 200 when the program is ready. */
   readonly readyUrl: string;
 }
@@ -77,6 +79,7 @@ export class TestProcess {
         : ['sh', '-c', `ulimit ${this.spec.limits} && exec "$0" "$@"`, ...command];
     const child = spawn(program, rest, {
       env: { ...process.env, ...this.spec.env },
+      cwd: this.spec.cwd,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.#child = child;

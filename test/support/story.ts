@@ -77,6 +77,7 @@ export interface SettingOptions {
   /** The sidecars look the replicas up by one name, each replica is home to some; no path lies between. */
   readonly headless?: boolean;
   readonly builds?: MeshOptions['builds'];
+  readonly envs?: MeshOptions['envs'];
   /** Sidecar *i* has replica *i* as its home. */
   readonly spread?: boolean;
 }
@@ -119,6 +120,7 @@ export async function startSetting(options: SettingOptions = {}): Promise<Settin
       headless: options.headless ?? false,
       spread: options.spread ?? options.headless ?? false,
       ...(options.builds === undefined ? {} : { builds: options.builds }),
+      ...(options.envs === undefined ? {} : { envs: options.envs }),
       async via(replica) {
         const path = await startProxy(replica);
         paths.set(replica.name, path);
