@@ -315,6 +315,19 @@ describe('credentials from a real OpenID provider', () => {
     expect({ reason, retryable }).to.deep.equal({ reason: 'audience_not_allowed', retryable: false });
   });
 
+  it(
+    verifies('I16')('passthrough hands on no token that needs its key, and says what would do'),
+    async () => {
+      const own = await caller();
+      if (own.kind !== 'identified') throw new Error('the caller is nobody');
+      const refusal = await refusalOf(
+        obtain(made({ strategy: 'passthrough', audience: MESH }), { ...own, boundTo: 'a key' }),
+      );
+      expect(refusal.reason).to.equal('backend_unauthorized');
+      expect(refusal.message).to.contain('bound to a key').and.to.contain('exchanged');
+    },
+  );
+
   it(verifies('I18')('who is nobody has nothing that could be exchanged'), async () => {
     const nobody = verifierFor([], { anonymous: true }).verifier.anonymous('node');
     const provided = { provider: at(), audience: [], resource: [], scopes: [] };
