@@ -41,7 +41,10 @@ describe('A replica is told to go', function () {
         );
         await until('all long calls run', () => backend.view.executionsOf('effect') === clients.length);
 
-        const exit = await terminated(first.owner);
+        const exiting = terminated(first.owner);
+        await until('it turns unready', async () => (await probe(first.owner, 'readyz')) === 503);
+        expect(await probe(first.owner, 'livez')).to.equal(200);
+        const exit = await exiting;
         await Promise.all([sleep(300), ...long.map((each) => each.ended)]);
         const replies = (await Promise.all(load.map((each) => each.stop()))).flat();
 
@@ -137,6 +140,10 @@ class Load {
 
 function failed(reply: Reply): boolean {
   return reply.status !== 200 || reply.answer?.result === undefined || reasonOf(reply) !== undefined;
+}
+
+async function probe({ ops }: { readonly ops: string }, path: string): Promise<number> {
+  return (await fetch(`${ops}/${path}`)).status;
 }
 
 async function terminated(process: { kill(signal: 'SIGTERM'): Promise<void>; exited: Promise<unknown> }) {

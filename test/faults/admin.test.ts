@@ -18,7 +18,7 @@ describe('admins of a mesh in trouble', function () {
   // A replica is forgotten after 15 s of silence.
   this.timeout(60_000);
 
-  it(verifies('ADM-1')('a killed replica is named in answers, and later forgotten'), async () => {
+  it(verifies('ADM-1', 'C4')('a killed replica is named in answers, and later forgotten'), async () => {
     await using setting = await startSetting({ store: 'embedded', replicas: 2, config: ADMIN });
     const { owner, other, client } = await setting.open();
     using admin = await open(setting, other.grpc);

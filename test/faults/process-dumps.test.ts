@@ -83,7 +83,7 @@ describe('Programs that are killed for a look into their memory', function () {
       const processes = await processesBelow(programs().map(({ pid }) => pid));
       expect(processes.length).to.be.above(programs().length);
       for (const { pid, environment } of processes) {
-      expect(await readFile(`/proc/${pid}/coredump_filter`, 'utf8')).to.equal(NO_MEMORY);
+        expect(await readFile(`/proc/${pid}/coredump_filter`, 'utf8')).to.equal(NO_MEMORY);
         expect(canaries.in([{ name: `the environment of ${pid}`, content: environment }])).to.deep.equal([]);
       }
       for (const program of programs()) await dumpCore(program);

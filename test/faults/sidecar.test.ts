@@ -4,6 +4,7 @@ import {
   answered,
   BACKEND_CREDENTIAL,
   McpClient,
+  metric,
   type Reply,
   reasonOf,
   type Setting,
@@ -54,6 +55,38 @@ describe('Faults around a sidecar', function () {
     expect(backend.view.initialises).to.equal(initialises);
     expect(backend.view.deletes).to.have.length(0);
   });
+
+  it(
+    verifies('X3')(
+      'told to end before its agent, it answers what is under way first, takes no more, and leaves with 0',
+    ),
+    async () => {
+      const { backend, mesh } = setting;
+      const { client, owner } = await setting.open();
+      const stream = await client.listen();
+      const call = client.beginCall('effect', { tag: 'at the end', ms: 2_000 });
+      const kept = client.beginCall('lookup', { tag: 'at the end', ms: 1_000 });
+      await until(
+        'both run',
+        () => backend.view.executionsOf('lookup') === 1 && executions(setting, 'at the end') === 2,
+      );
+
+      const gone = mesh.sidecar.kill('SIGTERM');
+      await stream.ended;
+      expect(textOf(await kept.reply())).to.equal('slept');
+      expect((await fetch(`${mesh.sidecar.ops}/readyz`)).status).to.equal(503);
+      expect((await fetch(`${mesh.sidecar.ops}/livez`)).status).to.equal(200);
+      expect((await client.call('whoami')).status).to.be.oneOf([0, 503]);
+      expect(textOf(await call.reply())).to.equal('slept');
+      await gone;
+      expect(await mesh.sidecar.exited).to.deep.equal({ code: 0, signal: null });
+      expect(executions(setting, 'at the end')).to.equal(2);
+
+      await mesh.sidecar.start();
+      expect((await client.call('whoami')).status).to.equal(200);
+      expect(await metric(owner, 'outrigger_sessions')).to.be.above(0);
+    },
+  );
 
   it(
     verifies('X1')('started before the control plane it listens, is not ready, and says when to come back'),
