@@ -14,5 +14,6 @@ let requests = 0;
 export function requestId(given: string | undefined): string {
   if (given !== undefined && WELL_FORMED.test(given)) return given;
   requests += 1;
-  return `${process}-${requests.toString(36)}`;
+  // Of one length: no answer is told from another by it.
+  return `${process}-${requests.toString(36).padStart(7, '0')}`;
 }

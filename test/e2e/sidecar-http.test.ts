@@ -63,6 +63,7 @@ describe('the sidecar speaks Streamable HTTP', () => {
       'mcp-protocol-version': '2025-06-18',
       traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
       tracestate: 'vendor=1',
+      'x-request-id': 'mine-1',
     });
     const { body: crossed, scanned, ...request } = edge.mesh.last.request;
     expect(crossed?.toString()).to.equal(body);
@@ -76,6 +77,7 @@ describe('the sidecar speaks Streamable HTTP', () => {
       proof: undefined,
       traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
       tracestate: 'vendor=1',
+      requestId: 'mine-1',
       ids: ['"0"'],
     });
   });
@@ -156,14 +158,15 @@ describe('the sidecar speaks Streamable HTTP', () => {
         sink.stream();
         sink.fail(new MeshError('backend_timeout', 'The backend took too long.', { backend: 'files' }));
       });
-      const text = await (await edge.post({ ...PING, id: 'x' })).text();
+      const named = { 'x-request-id': 'mine-2' };
+      const text = await (await edge.post({ ...PING, id: 'x' }, named)).text();
       expect(JSON.parse(text.replace(/^data: /, ''))).to.deep.equal({
         jsonrpc: '2.0',
         id: 'x',
         error: {
           code: -32603,
           message: 'The backend took too long.',
-          data: { reason: 'backend_timeout', retryable: false, backend: 'files' },
+          data: { reason: 'backend_timeout', retryable: false, backend: 'files', requestId: 'mine-2' },
         },
       });
     });

@@ -385,7 +385,7 @@ function expectNotFound(reply: Reply): void {
 
 /** All of an answer that a thief could learn from. */
 function seen({ status, headers, answer }: Reply): unknown {
-  const { date: _, ...rest } = headers;
+  const { date: _, 'x-request-id': __, ...rest } = headers;
   return { status, headers: rest, error: answer?.error };
 }
 

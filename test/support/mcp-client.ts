@@ -41,8 +41,10 @@ export interface Reply {
   readonly body: string;
   /** Where it is an event stream. */
   readonly events: readonly StreamEvent[];
-  /** The JSON-RPC response among what came, or the error in the body. */
+  /** The JSON-RPC response among what came, or the error in the body; but for what names the request, two of them can be compared. */
   readonly answer: JsonRpc | undefined;
+  /** By which logs know the request, where an error says so. */
+  readonly requestId: string | undefined;
 }
 
 export interface RequestOptions {
@@ -150,8 +152,8 @@ export class Incoming {
     await this.ended;
     const { status, headers, body, events } = this;
     const messages = this.streaming ? [...this.messages] : [parse(body)];
-    const answer = messages.find((message) => message !== undefined && message.method === undefined);
-    return { status, headers, body, events, answer };
+    const found = messages.find((message) => message !== undefined && message.method === undefined);
+    return { status, headers, body, events, ...named(found) };
   }
 
   #take(text: string): void {
@@ -180,6 +182,15 @@ export class Incoming {
   #changed(): void {
     for (const watch of [...this.#watchers]) watch();
   }
+}
+
+/** An answer, and the id of its request where it says one. */
+function named(answer: JsonRpc | undefined): Pick<Reply, 'answer' | 'requestId'> {
+  const { data } = answer?.error ?? {};
+  if (answer?.error === undefined || typeof data !== 'object' || data === null || !('requestId' in data))
+    return { answer, requestId: undefined };
+  const { requestId, ...rest } = data;
+  return { answer: { ...answer, error: { ...answer.error, data: rest } }, requestId: String(requestId) };
 }
 
 export class McpClient {
