@@ -5,7 +5,13 @@ import type { IdentityVerifier } from '../../control-plane/identity/caller.ts';
 import { createVerifier } from '../../control-plane/identity/verifier.ts';
 import { MemorySessionStore } from '../../control-plane/store/memory.ts';
 import { silentLogger } from '../../shared/log.ts';
-import { CAPABILITIES, PROOFS, type SidecarFrame } from '../../shared/rpc/mesh-protocol.ts';
+import {
+  CAPABILITIES,
+  HeadKind,
+  PROOFS,
+  type ReplicaFrame,
+  type SidecarFrame,
+} from '../../shared/rpc/mesh-protocol.ts';
 import { LocalLists } from '../../sidecar/capabilities/local-lists.ts';
 import { verifies } from '../requirements.ts';
 import { ProofKey } from '../support/dpop.ts';
@@ -13,7 +19,7 @@ import { CLIENT_HEADERS, startEdge } from '../support/edge.ts';
 import { movableClock, trusting } from '../support/identity.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { type RawReplica, rawReplica, rawSidecar } from '../support/mesh-raw.ts';
-import { startClient, startReplica, type TestReplica } from '../support/mesh-stream.ts';
+import { startClient, startReplica, type TestReplica, until } from '../support/mesh-stream.ts';
 
 const ALGORITHMS = ['ES256'];
 const URL_OF_SIDECAR = 'http://localhost:4280/mcp';
@@ -165,6 +171,48 @@ describe('proofs of possession on the mesh stream', () => {
         } finally {
           await client.close(0);
           lists.close();
+        }
+      },
+    );
+
+    it(
+      verifies('I16')('a listening stream whose proof is too old for the next home ends, to be resumed'),
+      async () => {
+        await using replica = await rawReplica();
+        const client = startClient([replica.address]);
+        const greeted = () => replica.frames.filter(({ hello }) => hello !== null).length;
+        const opened = () => replica.frames.flatMap(({ open }) => open ?? []);
+        const welcome: ReplicaFrame = {
+          welcome: { replica: 'r', maxMessageBytes: 65_536, proofAlgorithms: ALGORITHMS },
+        };
+        try {
+          await until(() => greeted() === 1);
+          replica.say(welcome);
+          await using edge = await startEdge({ client });
+          await until(() => client.connected);
+          const listening = fetch(edge.url, {
+            headers: {
+              accept: 'text/event-stream',
+              'mcp-session-id': 's-1',
+              authorization: 'DPoP a-bound-token',
+              dpop: 'a.proof.of-it',
+            },
+          });
+          await until(() => opened().length === 1);
+          replica.say({ head: { exchange: 1, kind: HeadKind.STREAM } });
+          const response = await listening;
+          expect(response.status).to.equal(200);
+
+          replica.say({ goAway: { lastExchange: 1 } });
+          await until(() => greeted() === 2);
+          replica.say(welcome);
+          await until(() => opened().length === 2);
+          const [first, again] = opened();
+          expect(again?.proof).to.deep.equal(first?.proof);
+          replica.say({ failure: { exchange: again?.exchange ?? 0, reason: 'invalid_dpop_proof' } });
+          expect(await response.text()).not.to.contain('error');
+        } finally {
+          await client.close(0);
         }
       },
     );
