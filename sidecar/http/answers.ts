@@ -166,8 +166,7 @@ function bearerChallenge(error: MeshError, context: AnswerContext): string {
   const parameters: string[] = [];
   if (error.reason === 'insufficient_scope') parameters.push('error="insufficient_scope"');
   else if (context.authorized && context.dpop !== true) parameters.push('error="invalid_token"');
-  const scope = error.scope ?? facts?.scopes.join(' ') ?? '';
-  if (scope !== '') parameters.push(`scope="${scope.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '')}"`);
+  parameters.push(...scopeParameter(error.scope ?? facts?.scopes.join(' ') ?? ''));
   if (facts !== undefined && facts.issuers.length > 0) {
     parameters.push(`resource_metadata="http://${host}${METADATA_PATH}/mcp"`);
   }
@@ -175,11 +174,16 @@ function bearerChallenge(error: MeshError, context: AnswerContext): string {
 }
 
 /** RFC 9449 §7.1; beside the one for bearers, §7.2. */
-function proofChallenge({ reason }: MeshError, context: AnswerContext, proofs: ProofFacts): string {
+function proofChallenge({ reason, scope }: MeshError, context: AnswerContext, proofs: ProofFacts): string {
   const parameters: string[] = [];
   if (reason === 'insufficient_scope' || reason === 'invalid_dpop_proof')
     parameters.push(`error="${reason}"`);
   else if (context.dpop === true) parameters.push('error="invalid_token"');
+  parameters.push(...scopeParameter(scope ?? ''));
   parameters.push(`algs="${proofs.algorithms.join(' ')}"`);
   return `DPoP ${parameters.join(', ')}`;
+}
+
+function scopeParameter(scope: string): readonly string[] {
+  return scope === '' ? [] : [`scope="${scope.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '')}"`];
 }

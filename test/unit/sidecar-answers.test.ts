@@ -56,4 +56,56 @@ describe('the table from reasons to HTTP answers', () => {
     const error = new MeshError('insufficient_scope', '', { scope: 'a"b\\c\r\nd' });
     expect(answerTo(error).headers.get('WWW-Authenticate')).to.contain('scope="abcd"');
   });
+
+  describe('to a caller of a mesh that takes bound tokens', () => {
+    const facts = { ...CONTEXT.facts!, proofs: { algorithms: ['ES256', 'EdDSA'], required: false } };
+    const challenges = (error: MeshError, context: Partial<AnswerContext>) => {
+      const { headers } = answerError(error, { ...CONTEXT, facts, ...context });
+      return headers.filter((_, at) => headers[at - 1] === 'WWW-Authenticate');
+    };
+    const bearer =
+      'scope="mcp", resource_metadata="http://localhost:4280/.well-known/oauth-protected-resource/mcp"';
+
+    it(
+      verifies('I16', 'HTTP-23')('each challenge says what was wrong with what was shown in its scheme'),
+      () => {
+        const refused = new MeshError('unauthenticated', '');
+        expect(challenges(refused, { authorized: false })).to.deep.equal([
+          `Bearer ${bearer}`,
+          'DPoP algs="ES256 EdDSA"',
+        ]);
+        expect(challenges(refused, {})).to.deep.equal([
+          `Bearer error="invalid_token", ${bearer}`,
+          'DPoP algs="ES256 EdDSA"',
+        ]);
+        expect(challenges(refused, { dpop: true })).to.deep.equal([
+          `Bearer ${bearer}`,
+          'DPoP error="invalid_token", algs="ES256 EdDSA"',
+        ]);
+        expect(challenges(new MeshError('invalid_dpop_proof', ''), { dpop: true })).to.deep.equal([
+          `Bearer ${bearer}`,
+          'DPoP error="invalid_dpop_proof", algs="ES256 EdDSA"',
+        ]);
+        expect(challenges(new MeshError('invalid_dpop_proof', ''), {})).to.deep.equal([
+          `Bearer error="invalid_token", ${bearer}`,
+          'DPoP error="invalid_dpop_proof", algs="ES256 EdDSA"',
+        ]);
+      },
+    );
+
+    it(
+      verifies('HTTP-23')(
+        'a missing scope is said in the scheme that was used, and to readers of bearers alone',
+      ),
+      () => {
+        const stepUp = new MeshError('insufficient_scope', '', { scope: 'mcp write' });
+        const said = `Bearer error="insufficient_scope", ${bearer.replace('"mcp"', '"mcp write"')}`;
+        expect(challenges(stepUp, {})).to.deep.equal([said]);
+        expect(challenges(stepUp, { dpop: true })).to.deep.equal([
+          said,
+          'DPoP error="insufficient_scope", scope="mcp write", algs="ES256 EdDSA"',
+        ]);
+      },
+    );
+  });
 });
