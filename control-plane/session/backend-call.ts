@@ -70,7 +70,14 @@ export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise
   const done = plan.link.use();
   let outcome = 'ok';
   try {
-    return await attempt(env, plan);
+    let answer: Message;
+    try {
+      answer = await send(env, plan);
+    } catch (thrown) {
+      if (!(thrown instanceof BackendFault) || !mayRepeat(thrown, plan.method)) throw thrown;
+      answer = await send(env, plan);
+    }
+    return answer;
   } catch (thrown) {
     const { link, caller } = plan;
     const challenge =
@@ -86,25 +93,23 @@ export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise
   }
 }
 
-async function attempt(env: CallEnvironment, plan: CallPlan): Promise<Message> {
-  try {
-    return await send(env, plan);
-  } catch (thrown) {
-    if (!(thrown instanceof BackendFault) || !mayRepeat(thrown, plan.method)) throw thrown;
-    return await send(env, plan);
-  }
-}
-
 function mayRepeat(fault: BackendFault, method: string): boolean {
   if (fault.kind === 'session_lost') return fault.executed === 'no' || isRead(method);
   return fault.kind === 'interrupted' && isRead(method);
 }
 
-async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
-  const { session, link, caller, signal } = plan;
+/** May throw, too. */
+function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+  const { session, link, caller } = plan;
   // A call in flight may outlive the session here; nothing new is sent for it.
   if (session.state === 'fenced') throw moved();
-  const backend = link.session ?? (await connect(session, link, caller));
+  const backend = link.session;
+  if (backend !== undefined) return sendTo(env, plan, backend);
+  return connect(session, link, caller).then((opened) => sendTo(env, plan, opened));
+}
+
+function sendTo(env: CallEnvironment, plan: CallPlan, backend: BackendSession): Promise<Message> {
+  const { link, caller, signal } = plan;
   if (plan.refuseStateLoss === true && link.takeStateLoss()) {
     throw new MeshError(
       'backend_restarted',
@@ -114,7 +119,7 @@ async function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
       },
     );
   }
-  return await link.under(caller, signal, (credential) => ask(env, plan, { backend, credential }));
+  return link.under(caller, signal, (credential) => ask(env, plan, { backend, credential }));
 }
 
 interface Asking {

@@ -193,7 +193,15 @@ export class BackendLink {
     work: (credential: Credential) => Promise<Result>,
   ): Promise<Result> {
     try {
-      const result = await this.#under(caller, signal, work);
+      const obtained = this.credential(caller, signal);
+      const credential = obtained instanceof Promise ? await obtained : obtained;
+      let result: Result;
+      try {
+        result = await work(credential);
+      } catch (thrown) {
+        if (!this.#mayDoBetter(credential, thrown)) throw thrown;
+        result = await work(await this.credential(caller, signal));
+      }
       this.#noteIdentity('accepted');
       return result;
     } catch (thrown) {
@@ -203,26 +211,14 @@ export class BackendLink {
     }
   }
 
-  async #under<Result>(
-    caller: Caller,
-    signal: AbortSignal,
-    work: (credential: Credential) => Promise<Result>,
-  ): Promise<Result> {
-    const obtained = this.credential(caller, signal);
-    const credential = obtained instanceof Promise ? await obtained : obtained;
-    try {
-      return await work(credential);
-    } catch (thrown) {
-      if (!(thrown instanceof BackendFault)) throw thrown;
-      const more = this.#more(credential, thrown);
-      if (more !== undefined) throw more;
-      if (thrown.kind !== 'unauthorized' || this.#options.strategy.refused?.(credential, thrown) !== true)
-        throw thrown;
-    }
-    return await work(await this.credential(caller, signal));
+  /** Whether another credential may be taken where this one is; throws what the caller can do about one that is not enough. */
+  #mayDoBetter(credential: Credential, thrown: unknown): boolean {
+    if (!(thrown instanceof BackendFault)) return false;
+    const more = this.#more(credential, thrown);
+    if (more !== undefined) throw more;
+    return thrown.kind === 'unauthorized' && this.#options.strategy.refused?.(credential, thrown) === true;
   }
 
-  /** What the caller can do about a credential that is not enough. */
   #more(credential: Credential, { kind, scopes }: BackendFault): MeshError | undefined {
     if (kind !== 'forbidden' || scopes.length === 0) return undefined;
     return this.#options.strategy.insufficient?.(credential, { scopes, backend: this.name });

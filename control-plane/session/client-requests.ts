@@ -112,10 +112,15 @@ export class ClientRequests {
     const call = new RunningCall({ method, stream, caller, id: rawId, requestId, progressToken: token });
     const key = rawId.toString('utf8');
     session.calls.set(key, call);
-    void this.#answer(turn, call)
-      .then((pieces) => call.answer(pieces))
-      .catch((thrown: unknown) => this.#refuse(turn, call, MeshError.from(thrown)))
-      .finally(() => session.calls.delete(key));
+    void this.#run(turn, call).finally(() => session.calls.delete(key));
+  }
+
+  async #run(turn: Turn, call: RunningCall): Promise<void> {
+    try {
+      call.answer(await this.#answer(turn, call));
+    } catch (thrown) {
+      this.#refuse(turn, call, MeshError.from(thrown));
+    }
   }
 
   #refuse({ session, caller }: Turn, call: RunningCall, error: MeshError): void {
@@ -126,7 +131,7 @@ export class ClientRequests {
     );
   }
 
-  async #answer(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {
+  #answer(turn: Turn, call: RunningCall): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
     const list = LISTS[call.method];
     if (list !== undefined) return this.#list(turn, call, list);
     const routed = ROUTED[call.method];
@@ -344,12 +349,21 @@ export class ClientRequests {
    * What may be used under an approved definition only is used at the backend session that shows it: where that was
    * made afresh meanwhile, what the new one shows is looked at before anything is sent there.
    */
-  async #call(turn: Turn, call: RunningCall, target: Target): Promise<Message> {
+  #call(turn: Turn, call: RunningCall, target: Target): Promise<Message> {
+    const { backend, wanted } = target;
+    if (wanted === undefined || !this.#options.admission.needsCurrent(backend, wanted.kind))
+      return this.#send(turn, call, target);
+    return this.#callCurrent(turn, call, { ...target, wanted });
+  }
+
+  async #callCurrent(
+    turn: Turn,
+    call: RunningCall,
+    target: Target & Required<Pick<Target, 'wanted'>>,
+  ): Promise<Message> {
     const { session, caller } = turn;
     const { backend, wanted } = target;
-    const { admission, catalogues } = this.#options;
-    if (wanted === undefined || !admission.needsCurrent(backend, wanted.kind))
-      return this.#send(turn, call, target);
+    const { catalogues } = this.#options;
     const shown = () => ({ ...target, shownBy: session.links.get(backend)?.session ?? ('nobody' as const) });
     try {
       return await this.#send(turn, call, shown());

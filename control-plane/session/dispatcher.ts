@@ -75,7 +75,9 @@ export class Dispatcher {
     if (message.scanned.method === 'initialize' && exchange.sessionId === '') {
       return this.#options.initializer.run(exchange, message);
     }
-    const session = this.#holder(exchange, message) ?? (await this.#session(exchange));
+    const found = this.#holder(exchange, message) ?? this.#session(exchange);
+    // Nearly always it is here: then nobody waits.
+    const session = found instanceof Promise ? await found : found;
     if (message.scanned.kind === 'request') this.#run(session, exchange, [message]);
     else {
       this.#tell(session, exchange, message);
@@ -191,12 +193,18 @@ export class Dispatcher {
     exchange.reply.accepted();
   }
 
-  async #session(exchange: Exchange): Promise<LiveSession> {
+  #session(exchange: Exchange): LiveSession | Promise<LiveSession> {
     requireSession(exchange);
     if (exchange.protocolVersion !== '' && !isSupportedVersion(exchange.protocolVersion)) {
       throw new MeshError('unsupported_protocol_version', 'Unsupported MCP-Protocol-Version.');
     }
-    const session = await this.#options.manager.acquire(exchange.caller, exchange.sessionId);
+    const acquired = this.#options.manager.acquire(exchange.caller, exchange.sessionId);
+    return acquired instanceof Promise
+      ? acquired.then((session) => this.#found(exchange, session))
+      : this.#found(exchange, acquired);
+  }
+
+  #found(exchange: Exchange, session: LiveSession): LiveSession {
     exchange.watcher?.found(session);
     const { protocolVersion } = exchange;
     if (protocolVersion !== '' && protocolVersion !== session.body.protocolVersion) {

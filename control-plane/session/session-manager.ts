@@ -150,15 +150,19 @@ export class SessionManager {
    * Rejects with `session_not_found`, `unauthenticated` (a request without a token
    * for a bound session), `session_busy`, `store_unavailable` or `rate_limited`.
    */
-  async acquire(caller: Caller, sessionId: string): Promise<LiveSession> {
+  acquire(caller: Caller, sessionId: string): LiveSession | Promise<LiveSession> {
     const live = this.#own(caller, sessionId);
-    if (live !== undefined) {
-      if (!live.leaseValid) await live.touch();
-      else if (live.leaseAging) void live.touch().catch(ignore);
-      if (live.leaseValid) {
-        live.lastUsedAt = this.#env.clock.now();
-        return live;
-      }
+    if (live?.leaseValid !== true) return this.#regain(caller, sessionId, live);
+    if (live.leaseAging) void live.touch().catch(ignore);
+    live.lastUsedAt = this.#env.clock.now();
+    return live;
+  }
+
+  async #regain(caller: Caller, sessionId: string, live: LiveSession | undefined): Promise<LiveSession> {
+    await live?.touch();
+    if (live?.leaseValid === true) {
+      live.lastUsedAt = this.#env.clock.now();
+      return live;
     }
     const id = parseSessionId(sessionId);
     if (id === undefined) throw notFound();
