@@ -2,22 +2,25 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 // A lean MCP server, as a program: what it costs must be small beside what is measured. It answers JSON,
-// or SSE when a call asks for it; a call says how large its answer is and what it must echo.
+// or SSE when a call asks for it; a call says how large its answer is and what it must echo. `backend 70
+// listening` has 70 tools and streams that sessions listen on: SIGUSR2 changes its list and says so on all.
+// It counts what it is asked, by the second, at /counts.
 
 /** Revisions that it speaks, the preferred one last. */
 const REVISIONS = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25'];
+const [toolCount = '200', mode] = process.argv.slice(2);
+const listening = mode === 'listening';
 const INITIALIZED = {
-  capabilities: { tools: {} },
+  capabilities: { tools: listening ? { listChanged: true } : {} },
   serverInfo: { name: 'bench-backend', version: '1.0.0' },
 };
-/** One that is called, among many that are listed. */
-const TOOLS = JSON.stringify({
-  tools: Array.from({ length: 200 }, (_, n) => ({
-    name: n === 0 ? 'echo' : `echo_${n}`,
-    description: 'Echoes a value',
-    inputSchema: { type: 'object' },
-  })),
-});
+const CHANGED = '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';
+
+let version = 0;
+let tools = listTools();
+const streams = new Set<ServerResponse>();
+/** How often each method was asked in each second, from the first. */
+const counts: Record<string, number>[] = [];
 
 interface Message {
   readonly id?: string | number;
@@ -33,6 +36,8 @@ let sessions = 0;
 const padding = new Map<number, string>();
 
 const server = createServer((request, response) => {
+  if (request.url === '/counts') return json(response, JSON.stringify(counts));
+  if (request.method === 'GET' && listening) return listen(response);
   if (request.method !== 'POST') {
     response.writeHead(request.method === 'DELETE' ? 200 : 405, { allow: 'POST, DELETE' }).end();
     return;
@@ -51,7 +56,40 @@ process.once('SIGTERM', () => {
   server.closeAllConnections();
 });
 
+process.on('SIGUSR2', () => {
+  version += 1;
+  tools = listTools();
+  for (const stream of streams) stream.write(`data: ${CHANGED}\n\n`);
+});
+
+/** One that is called, among many that are listed. */
+function listTools(): string {
+  const names = Array.from({ length: Number(toolCount) }, (_, n) => (n === 0 ? 'echo' : `echo_${n}`));
+  if (version > 0) names.push(`new_${version}`);
+  return JSON.stringify({
+    tools: names.map((name) => ({
+      name,
+      description: 'Echoes a value',
+      inputSchema: { type: 'object' },
+    })),
+  });
+}
+
+function listen(response: ServerResponse): void {
+  streams.add(response);
+  response.once('close', () => streams.delete(response));
+  response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+}
+
+function count(method: string): void {
+  const second = Math.floor(performance.now() / 1_000);
+  while (counts.length <= second) counts.push({});
+  const now = counts[second] ?? {};
+  now[method] = (now[method] ?? 0) + 1;
+}
+
 function answer(message: Message, response: ServerResponse): void {
+  if (message.method !== undefined) count(message.method);
   if (message.id === undefined) {
     response.writeHead(202, { 'content-length': 0 }).end();
     return;
@@ -69,7 +107,7 @@ function answer(message: Message, response: ServerResponse): void {
     const body = `${head}{"content":[{"type":"text","text":"${text}"}]}}`;
     if (sse) events(response, [...progressOf(message, progress), body]);
     else json(response, body);
-  } else if (message.method === 'tools/list') json(response, `${head}${TOOLS}}`);
+  } else if (message.method === 'tools/list') json(response, `${head}${tools}}`);
   else json(response, `${head}{}}`);
 }
 

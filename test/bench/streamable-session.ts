@@ -13,10 +13,25 @@ export interface StreamableSession extends BenchSession {
   post(message: string): string;
 }
 
-/** Initializes a session and keeps the id that every later request must carry. Rejects when it is refused. */
+/** Initializes a session on a connection of its own, which ends with it. Rejects when it is refused. */
 export async function openStreamable(endpoint: Endpoint): Promise<StreamableSession> {
+  const connection = await HttpConnection.open(new URL(endpoint.url));
+  const session = await initializeOn(connection, endpoint);
+  return {
+    ...session,
+    async end() {
+      await session.end();
+      connection.close();
+    },
+  };
+}
+
+/** Initializes a session and keeps the id that every later request must carry. Its end is sent on the connection too, which stays. */
+export async function initializeOn(
+  connection: HttpConnection,
+  endpoint: Endpoint,
+): Promise<StreamableSession> {
   const url = new URL(endpoint.url);
-  const connection = await HttpConnection.open(url);
   const headers = [`MCP-Protocol-Version: ${REVISION}`];
   if (endpoint.token !== undefined) headers.push(`Authorization: Bearer ${endpoint.token}`);
   const post = (message: string) =>
@@ -39,7 +54,6 @@ export async function openStreamable(endpoint: Endpoint): Promise<StreamableSess
     async end() {
       if (sessionId !== undefined)
         await connection.send(request({ url, method: 'DELETE', headers, body: '' }));
-      connection.close();
     },
   };
 }

@@ -1,0 +1,62 @@
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { BACKENDS_CURVE, SESSIONS_CURVE, TOOLS_CURVE } from './cost.ts';
+import { type Curve, show, spread } from './curve.ts';
+import { FAN_OUT } from './fan-out.ts';
+import { HERD } from './herd.ts';
+import { RESTORES } from './restores.ts';
+
+const ALL = [SESSIONS_CURVE, BACKENDS_CURVE, TOOLS_CURVE, RESTORES, FAN_OUT, HERD];
+const USAGE = `npm run scale -- [options]
+  --curves a,b     only these: ${ALL.map(({ name }) => name).join(' | ')}
+  --rounds N       of each place of a curve of costs, interleaved (5)
+  --seconds N      of calls in each round (1.5)
+  --share N        of the sizes of a whole run, for a quick look (1)
+  --json FILE      write all of it there`;
+const CALL = 'CPU µs/call';
+
+const { values } = parseArgs({
+  options: {
+    curves: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '1.5' },
+    share: { type: 'string', default: '1' },
+    json: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) console.log(USAGE);
+else await scale();
+
+async function scale(): Promise<void> {
+  const wanted = values.curves?.split(',').map((name) => name.trim());
+  const unknown = wanted?.find((name) => !ALL.some((each) => each.name === name));
+  if (unknown !== undefined)
+    throw new Error(`"${unknown}" is none of: ${ALL.map(({ name }) => name).join(', ')}`);
+  const options = {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    share: Number(values.share),
+  };
+  const curves: Curve[] = [];
+  for (const each of ALL) {
+    if (wanted !== undefined && !wanted.includes(each.name)) continue;
+    const curve = await each.measure(options);
+    curves.push(curve);
+    console.log(`${show(curve)}\n`);
+  }
+  for (const [name, upTo] of [
+    [SESSIONS_CURVE.name, 2_000],
+    [BACKENDS_CURVE.name, 50],
+  ] as const) {
+    const curve = curves.find((each) => each.name === name);
+    if (curve === undefined) continue;
+    const percent = spread(curve, CALL, upTo) * 100;
+    const verdict = percent <= 10 ? 'met' : 'missed';
+    console.log(
+      `${verdict}  ${name}, up to ${upTo}: a call's cost varies by ${percent.toFixed(1)} % (<= 10)`,
+    );
+  }
+  if (values.json !== undefined) await writeFile(values.json, JSON.stringify(curves, null, 2));
+}
