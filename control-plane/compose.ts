@@ -17,6 +17,7 @@ import { CapabilityHub } from './capabilities/hub.ts';
 import { administer } from './compose-admin.ts';
 import { watchLoad } from './compose-load.ts';
 import { type LoginPlane, openLogins } from './compose-logins.ts';
+import { workloadRules } from './compose-workloads.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
@@ -49,7 +50,6 @@ import { ReachableBackends } from './reachable-backends.ts';
 import { MeshCredentials } from './rpc/mesh-credentials.ts';
 import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
 import type { WelcomeFacts } from './rpc/mesh-service.ts';
-import type { WorkloadRules } from './rpc/workload.ts';
 import { Admission } from './session/admission.ts';
 import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { CallLimits } from './session/call-limits.ts';
@@ -415,16 +415,8 @@ function meshServer(parts: MeshParts): MeshServer {
     welcome: (peer) => welcome(live.current, peer.virtualServer),
     log,
     limits: { maxMessageBytes: limits.messageBytes },
-    ...(credentials === undefined ? {} : { credentials, workloads: () => workloadRules(live.current) }),
+    ...(credentials === undefined ? {} : { credentials, workloads: workloadRules(live, log) }),
   });
-}
-
-/** Replicas and admins are no sidecars, whoever else is one. */
-function workloadRules({ meshTls, admin }: Settings): WorkloadRules {
-  return {
-    clients: meshTls?.clients,
-    others: [...(meshTls?.replicas ?? []), ...(admin?.certificates ?? [])],
-  };
 }
 
 function welcome(settings: Settings, server: string): WelcomeFacts {

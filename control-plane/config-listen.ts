@@ -4,7 +4,7 @@ import { isLoopbackHost } from '../shared/config/hosts.ts';
 import { list, section, text } from '../shared/config/section.ts';
 import { isSpiffePattern } from '../shared/spiffe-id.ts';
 import type { ConfigContext } from './config-context.ts';
-import type { Address, MeshTlsSettings } from './settings.ts';
+import type { Address, IdentitySettings, MeshTlsSettings, WorkloadTokenSettings } from './settings.ts';
 
 /** Where the mesh stream is served, and how: plain text is for loopback alone. */
 
@@ -32,6 +32,16 @@ const Tls = section({
   clients: v.optional(v.pipe(list(Client), v.minLength(1, 'expected at least one client'))),
   /** The replicas, which ask each other for admins; absent, whoever has the id of `cert`. */
   replicas: v.optional(list(spiffePattern('spiffe://mesh.example/ns/outrigger/sa/control-plane'))),
+  /** Service-account tokens, by which sidecars without a certificate prove which workload they are. */
+  workloadTokens: v.optional(
+    section({
+      /** One of `identity.issuers`. */
+      issuer: text(),
+      /** That such tokens are for, and no other tokens. */
+      audience: text(),
+      trustDomain: v.pipe(text(), v.regex(/^[a-z0-9._-]{1,255}$/, 'expected a name, such as mesh.example')),
+    }),
+  ),
 });
 
 export const GrpcAddress = v.pipe(
@@ -60,7 +70,11 @@ export interface GrpcListenSettings {
   readonly tls: MeshTlsSettings | undefined;
 }
 
-export function resolveGrpcListener(written: GrpcListener, context: ConfigContext): GrpcListenSettings {
+export function resolveGrpcListener(
+  written: GrpcListener,
+  identity: IdentitySettings,
+  context: ConfigContext,
+): GrpcListenSettings {
   const at = context.address(['listen', 'grpc'], written.address);
   const { tls, advertise } = written;
   if (tls === undefined) {
@@ -80,5 +94,24 @@ export function resolveGrpcListener(written: GrpcListener, context: ConfigContex
   }
   const own = certificateId(certificates.cert);
   const replicas = tls.replicas ?? (own === undefined ? [] : [own]);
-  return { address: at, advertise, tls: { certificates, clients: tls.clients, replicas } };
+  const workloadTokens = tls.workloadTokens && resolveTokens(tls.workloadTokens, identity, context);
+  const rules = { clients: tls.clients, replicas, workloadTokens };
+  return { address: at, advertise, tls: { certificates, ...rules } };
+}
+
+type WorkloadTokens = NonNullable<v.InferOutput<typeof Tls>['workloadTokens']>;
+
+/** By the issuer's keys, which are kept while it cannot be reached. */
+function resolveTokens(
+  { issuer, audience, trustDomain }: WorkloadTokens,
+  identity: IdentitySettings,
+  context: ConfigContext,
+): WorkloadTokenSettings {
+  const path = ['listen', 'grpc', 'tls', 'workloadTokens'];
+  const known = identity.issuers.filter((each) => each.issuer === issuer);
+  if (known.length === 0) context.problem([...path, 'issuer'], 'this is none of identity.issuers');
+  if (known.some(({ audiences }) => audiences.includes(audience)))
+    context.problem([...path, 'audience'], "this is an audience of callers' tokens: a sidecar's is another");
+  const issuers = known.map((each) => ({ ...each, requiredScopes: [], audiences: [audience] }));
+  return { identity: { ...identity, anonymous: false, issuers }, trustDomain };
 }

@@ -93,9 +93,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     files,
   });
   const stateFolder = stateFolderOf(options, file.state);
-  const grpc = resolveGrpcListener(file.listen.grpc, context);
   const store = resolveStore(file.store, stateFolder, context);
   const identity = resolveIdentity(file, context);
+  const grpc = resolveGrpcListener(file.listen.grpc, identity, context);
   const settings: Settings = {
     replica: file.replica ?? localName(),
     stateFolder,

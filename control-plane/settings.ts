@@ -70,6 +70,15 @@ export interface MeshTlsSettings {
   readonly clients: readonly ClientRule[] | undefined;
   /** The SPIFFE ids of replicas, as patterns: they ask each other in the name of admins, and are no sidecars. */
   readonly replicas: readonly string[];
+  /** How sidecars without a certificate prove which workload they are; undefined: not at all. */
+  readonly workloadTokens: WorkloadTokenSettings | undefined;
+}
+
+export interface WorkloadTokenSettings {
+  /** The rules for these tokens. */
+  readonly identity: IdentitySettings;
+  /** Of the ids that are made of them: `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`. */
+  readonly trustDomain: string;
 }
 
 export interface ClientRule {

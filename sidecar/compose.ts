@@ -8,7 +8,12 @@ import { VERSION } from '../shared/version.ts';
 import { LocalLists } from './capabilities/local-lists.ts';
 import type { Settings } from './config.ts';
 import { heldTokenFromGrant } from './credentials/granted-token.ts';
-import { type HeldToken, heldTokenFromFile, heldTokenFromValue } from './credentials/held-token.ts';
+import {
+  bareTokenFromFile,
+  type HeldToken,
+  heldTokenFromFile,
+  heldTokenFromValue,
+} from './credentials/held-token.ts';
 import { showAddress } from './http/address.ts';
 import { Edge } from './http/edge.ts';
 import { ExchangeWatch } from './http/exchange-watch.ts';
@@ -50,6 +55,7 @@ export async function startSidecar(
     virtualServer: settings.virtualServer,
     replicas: settings.controlPlane,
     ...(security === undefined ? {} : { security }),
+    workloadToken: workloadToken(settings, log),
     log,
   });
   program.defer('the mesh streams', () => mesh.close(MESH_CLOSE_MS));
@@ -112,7 +118,7 @@ export async function startSidecar(
 
   observe(metrics, { edge, listener: serving, mesh, lists });
   observeLoad(metrics, load);
-  if (security !== undefined) {
+  if (security !== undefined && settings.tls?.files.cert !== undefined) {
     metrics.watch({
       name: 'outrigger_sidecar_certificate_expiry_timestamp_seconds',
       help: 'When the certificate of the mesh stream ends.',
@@ -134,6 +140,11 @@ function secure(
   const security = new TlsFromFiles(tls, log);
   program.defer('certificates', async () => security.close());
   return security;
+}
+
+/** What proves which workload this is, where no certificate does. */
+function workloadToken({ tls }: Settings, log: Logger): (() => string | undefined) | undefined {
+  return tls?.workloadToken === undefined ? undefined : bareTokenFromFile({ file: tls.workloadToken, log });
 }
 
 async function createHeldToken(

@@ -70,10 +70,12 @@ function countGiven(...values: readonly unknown[]): number {
 }
 
 /** PEM files; they are read again when they change. */
-const Tls = section({
+const TlsSection = section({
   ca: text(),
-  cert: text(),
-  key: text(),
+  cert: v.optional(text()),
+  key: v.optional(text()),
+  /** A token of the workload itself, shown to the replicas in place of a certificate. */
+  workloadToken: v.optional(section({ file: text() })),
   /** Absent: the host of each address, or the name that `dns` gives. */
   serverName: v.optional(v.pipe(text(), v.regex(/^[A-Za-z0-9.-]+$/, 'expected a host name'))),
   serverId: v.optional(
@@ -86,6 +88,15 @@ const Tls = section({
     ),
   ),
 });
+
+const Tls = v.pipe(
+  TlsSection,
+  v.check(
+    ({ cert, key, workloadToken }) =>
+      (cert === undefined) === (key === undefined) && (cert === undefined) !== (workloadToken === undefined),
+    'expected either cert and key, or workloadToken',
+  ),
+);
 
 const ControlPlane = v.pipe(
   section({

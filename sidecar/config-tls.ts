@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { certificateFaults } from '../shared/config/certificates.ts';
+import { type Authorities, certificateFaults } from '../shared/config/certificates.ts';
 import type { Problem } from '../shared/config/variables.ts';
 import type { ConfigFile } from './config-schema.ts';
-import type { TlsFiles } from './mesh/channel-security.ts';
+import type { CertificateFiles, TlsFiles } from './mesh/channel-security.ts';
 
 interface Place {
   /** Relative paths start here. */
@@ -17,25 +17,30 @@ export function resolveTls(
   { folder, problem }: Place,
 ): TlsFiles | undefined {
   if (tls === undefined) return undefined;
-  const files = {
-    cert: resolve(folder, tls.cert),
-    key: resolve(folder, tls.key),
-    ca: resolve(folder, tls.ca),
-  };
-  const read = (part: keyof typeof files): string => {
+  const { cert, key } = tls;
+  const own =
+    cert === undefined || key === undefined ? {} : { cert: resolve(folder, cert), key: resolve(folder, key) };
+  const files: CertificateFiles = { ...own, ca: resolve(folder, tls.ca) };
+  const read = (part: 'cert' | 'key' | 'ca', file: string): string => {
     try {
-      return readFileSync(files[part], 'utf8');
+      return readFileSync(file, 'utf8');
     } catch {
-      problem([...TLS, part], `cannot read ${files[part]}`);
+      problem([...TLS, part], `cannot read ${file}`);
       return '';
     }
   };
-  const certificates = { cert: read('cert'), key: read('key'), ca: read('ca') };
+  const shown =
+    files.cert === undefined || files.key === undefined
+      ? {}
+      : { cert: read('cert', files.cert), key: read('key', files.key) };
+  const certificates: Authorities = { ...shown, ca: read('ca', files.ca) };
   for (const { part, message } of certificateFaults(certificates)) {
     if (certificates[part] !== '') problem([...TLS, part], message);
   }
   const name = dns?.slice(0, dns.lastIndexOf(':'));
-  return { files, serverName: tls.serverName ?? name, serverId: tls.serverId };
+  const { workloadToken } = tls;
+  const token = workloadToken === undefined ? {} : { workloadToken: resolve(folder, workloadToken.file) };
+  return { files, ...token, serverName: tls.serverName ?? name, serverId: tls.serverId };
 }
 
 const TLS = ['controlPlane', 'tls'] as const;

@@ -169,11 +169,13 @@ export class MeshService {
   /** The method's handler. */
   connect(call: MeshCall): void {
     const limits = this.#limits;
-    const workload = this.#options.workloads && workloadOf(call);
+    const rules = this.#options.workloads?.();
+    const workload = rules && workloadOf(call);
     const stream = new SidecarStream({
       call,
       stream: `${this.#options.replica}-${this.#nextStream++}`,
       workload,
+      prove: rules?.prove,
       verifier: this.#options.verifier,
       handle: this.#options.handle,
       limits: {
@@ -192,7 +194,9 @@ export class MeshService {
     if (metadataBytes(call) > limits.metadataBytes) {
       return stream.end({ code: status.RESOURCE_EXHAUSTED, details: 'The metadata is too long.' });
     }
-    const stranger = this.#stranger({ workload });
+    // Whose token counts is heard first.
+    const mayProve = workload === undefined && rules?.prove !== undefined;
+    const stranger = mayProve ? undefined : this.#stranger({ workload });
     if (stranger !== undefined) return this.#turnAway(stream, stranger);
     this.#after(limits.greetingMs, () => {
       if (!stream.greeted)

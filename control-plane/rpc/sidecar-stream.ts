@@ -43,6 +43,8 @@ export interface SidecarStreamOptions {
   readonly stream: string;
   /** The workload that the connection proves. */
   readonly workload: string | undefined;
+  /** The workload that the token in Hello is of; absent, no token counts. */
+  readonly prove: ((token: string) => Promise<string>) | undefined;
   readonly verifier: IdentityVerifier;
   readonly handle: ExchangeHandler;
   readonly limits: StreamLimits;
@@ -73,7 +75,7 @@ const DEPARTURES: Readonly<Record<number, Departure>> = {
   [CancelReason.SHUTDOWN]: 'shutdown',
 };
 
-type State = 'greeting' | 'open' | 'leaving' | 'over';
+type State = 'greeting' | 'proving' | 'open' | 'leaving' | 'over';
 
 /**
  * One mesh stream at the replica. State: `greeting` until Hello, `open`, `leaving`
@@ -187,7 +189,7 @@ export class SidecarStream {
   /** The sidecar sends no more: with nothing open the stream is over in peace. */
   #halfClosed(): void {
     if (this.#state === 'over') return;
-    if (this.#state === 'greeting') return this.end(VIOLATION);
+    if (!this.greeted) return this.end(VIOLATION);
     this.#state = 'leaving';
     this.#end.leave();
   }
@@ -211,21 +213,27 @@ export class SidecarStream {
         if (!this.#take(frame)) return this.end(VIOLATION);
       }
     } catch (thrown) {
-      if (thrown instanceof WindowExceeded) {
-        return this.end({
-          code: status.RESOURCE_EXHAUSTED,
-          details: 'More was sent than there was credit for.',
-        });
-      }
-      if (thrown instanceof StreamRefused) return this.end(thrown.refusal);
-      this.faulted(thrown);
-      this.end({ code: status.INTERNAL, details: 'The replica failed to read the stream.' });
+      this.#broke(thrown);
     }
+  }
+
+  #broke(thrown: unknown): void {
+    if (thrown instanceof WindowExceeded) {
+      return this.end({
+        code: status.RESOURCE_EXHAUSTED,
+        details: 'More was sent than there was credit for.',
+      });
+    }
+    if (thrown instanceof StreamRefused) return this.end(thrown.refusal);
+    this.faulted(thrown);
+    this.end({ code: status.INTERNAL, details: 'The replica failed to read the stream.' });
   }
 
   /** One frame, the frequent ones first. False: a violation. One of a newer peer is nothing. */
   #take(frame: ReceivedSidecarFrame): boolean {
-    if (this.#state === 'greeting') return frame.hello !== null && this.#greet(frame.hello);
+    if (this.#state === 'greeting') return frame.hello !== null && this.#meet(frame.hello);
+    // A sidecar says nothing more before Welcome.
+    if (this.#state === 'proving') return false;
     if (frame.open !== null) return this.#open(frame.open);
     if (frame.data !== null) this.#data(frame.data);
     else if (frame.credit !== null) this.#end.find(frame.credit.exchange)?.credit(frame.credit.bytes);
@@ -240,9 +248,26 @@ export class SidecarStream {
     return frame.hello === null;
   }
 
-  #greet(hello: Hello): boolean {
+  #meet(hello: Hello): boolean {
+    if (hello.node === '') return false;
+    const { prove } = this.#options;
+    if (prove === undefined || this.peer.workload !== undefined || hello.workloadToken === '') {
+      this.#greet(hello);
+      return true;
+    }
+    this.#state = 'proving';
+    prove(hello.workloadToken)
+      .then((workload) => {
+        if (this.#state !== 'proving') return;
+        this.peer = { ...this.peer, workload };
+        this.#greet(hello);
+      })
+      .catch((thrown: unknown) => this.#broke(thrown));
+    return true;
+  }
+
+  #greet(hello: Hello): void {
     const { node, virtualServer } = hello;
-    if (node === '') return false;
     this.peer = { ...this.peer, node, virtualServer: virtualServer || 'default' };
     const welcome = this.#options.greet(hello, this);
     this.#credentials = new CredentialRegistry({
@@ -262,7 +287,6 @@ export class SidecarStream {
     }
     this.#state = 'open';
     this.outbox.control(welcome);
-    return true;
   }
 
   #open(open: Open): boolean {

@@ -24,6 +24,8 @@ export interface WorkloadRefusal {
 export interface WorkloadRules extends Pick<MeshTlsSettings, 'clients'> {
   /** SPIFFE ids, as patterns, of those that are no sidecars whatever `clients` says: replicas and admins. */
   readonly others?: readonly string[];
+  /** The SPIFFE id of the workload that a token is of, for sidecars without a certificate. Rejects with StreamRefused. */
+  readonly prove?: (token: string) => Promise<string>;
 }
 
 /** Why a stream of this workload is not taken, or not for this virtual server; undefined: it is. */
@@ -45,7 +47,8 @@ export function workloadRefusal(
 
 const UNPROVEN: WorkloadRefusal = {
   code: status.UNAUTHENTICATED,
-  details: 'A client certificate with one SPIFFE id, of an authority of this mesh, is required.',
+  details:
+    'A client certificate with one SPIFFE id, of an authority of this mesh, or a token of the workload, where those count, is required.',
 };
 
 function denied(details: string): WorkloadRefusal {

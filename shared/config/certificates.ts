@@ -15,14 +15,18 @@ export interface CertificateFault {
   readonly message: string;
 }
 
+/** Without a certificate of our own: the other side alone proves who it is. */
+export type Authorities = Pick<Certificates, 'ca'> & Partial<Certificates>;
+
 /** What keeps them from being used, without a word of them. */
-export function certificateFaults({ cert, key, ca }: Certificates): CertificateFault[] {
+export function certificateFaults({ cert, key, ca }: Authorities): CertificateFault[] {
   const faults: CertificateFault[] = [];
-  const own = firstOf(cert);
-  if (own === undefined) faults.push({ part: 'cert', message: 'expected a certificate in PEM' });
+  const own = cert === undefined ? undefined : firstOf(cert);
+  if (cert !== undefined && own === undefined)
+    faults.push({ part: 'cert', message: 'expected a certificate in PEM' });
   if (firstOf(ca) === undefined) faults.push({ part: 'ca', message: 'expected certificates in PEM' });
   try {
-    const fits = own?.checkPrivateKey(createPrivateKey(key)) ?? true;
+    const fits = key === undefined || (own?.checkPrivateKey(createPrivateKey(key)) ?? true);
     if (!fits) faults.push({ part: 'key', message: 'this key is not that of the certificate' });
   } catch {
     faults.push({ part: 'key', message: 'expected a private key in PEM, without a passphrase' });

@@ -8,6 +8,7 @@ export interface HeldToken {
   current(): string | undefined;
 }
 
+const SCHEME = 'Bearer ';
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 
 /** A token that stays the same, from the environment. */
@@ -60,6 +61,12 @@ export function heldTokenFromFile(options: TokenFileOptions): HeldToken {
   }
 }
 
+/** The bare token of a file that somebody renews; undefined as long as it holds none. */
+export function bareTokenFromFile(options: TokenFileOptions): () => string | undefined {
+  const held = heldTokenFromFile(options);
+  return () => held.current()?.slice(SCHEME.length);
+}
+
 /** Another inode, time or size is another token; empty when there is no such file. */
 function identify(file: string): string {
   try {
@@ -81,5 +88,5 @@ function read(file: string): string {
 /** The header's value; undefined for what is no token (RFC 6750 §2.1). */
 export function toAuthorization(token: string): string | undefined {
   const trimmed = token.trim();
-  return TOKEN.test(trimmed) ? `Bearer ${trimmed}` : undefined;
+  return TOKEN.test(trimmed) ? `${SCHEME}${trimmed}` : undefined;
 }

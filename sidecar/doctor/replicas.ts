@@ -1,6 +1,8 @@
 import type { Finding } from '../../shared/findings.ts';
+import { silentLogger } from '../../shared/log.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { Settings } from '../config.ts';
+import { bareTokenFromFile } from '../credentials/held-token.ts';
 import type { ChannelSecurity } from '../mesh/channel-security.ts';
 import { greet } from '../mesh/probe.ts';
 
@@ -14,8 +16,11 @@ export async function checkReplica(
   address: string,
   { settings, security }: ReplicaOptions,
 ): Promise<Finding[]> {
-  const { node, virtualServer } = settings;
-  const greeting = await greet({ address, self: { node, virtualServer, build: VERSION }, security });
+  const { node, virtualServer, tls } = settings;
+  const file = tls?.workloadToken;
+  const workloadToken = file === undefined ? undefined : bareTokenFromFile({ file, log: silentLogger });
+  const self = { node, virtualServer, build: VERSION, workloadToken };
+  const greeting = await greet({ address, self, security });
   const finding = { check: 'control-plane', of: address } as const;
   if (greeting.kind === 'welcome') {
     const { replica, build } = greeting.welcome;

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls';
 import { ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';
-import { type Certificates, certificateEnd, certificateFaults } from '../../shared/config/certificates.ts';
+import { type Authorities, certificateEnd, certificateFaults } from '../../shared/config/certificates.ts';
 import { FileWatch, ReadFiles } from '../../shared/config/watched-files.ts';
 import type { Logger } from '../../shared/log.ts';
 import { spiffeIdOf } from '../../shared/spiffe-id.ts';
@@ -16,9 +16,13 @@ export const PLAIN_TEXT: ChannelSecurity = {
   for: () => ({ credentials: ChannelCredentials.createInsecure(), options: {} }),
 };
 
+export type CertificateFiles = Readonly<Record<'ca', string> & Partial<Record<'cert' | 'key', string>>>;
+
 export interface TlsFiles {
-  /** PEM files. */
-  readonly files: Readonly<Record<keyof Certificates, string>>;
+  /** PEM files; without `cert` and `key` the sidecar proves itself by a token. */
+  readonly files: CertificateFiles;
+  /** A file that holds the token of the workload, shown in place of a certificate. */
+  readonly workloadToken?: string;
   /** The name in the replicas' certificates; undefined: the host of each address. */
   readonly serverName: string | undefined;
   /** The replicas' SPIFFE id, looked at instead of their name. */
@@ -38,7 +42,7 @@ export class TlsFromFiles implements ChannelSecurity {
   readonly #tls: TlsFiles;
   readonly #log: Logger;
   readonly #watch: FileWatch;
-  #certificates: Certificates;
+  #certificates: Authorities;
 
   /** Throws where the files cannot be used. */
   constructor(tls: TlsFiles, log: Logger) {
@@ -48,9 +52,9 @@ export class TlsFromFiles implements ChannelSecurity {
     this.#certificates = this.#read();
   }
 
-  /** When our own certificate ends, in seconds since 1970. */
+  /** When our own certificate ends, in seconds since 1970; 0 without one. */
   get end(): number {
-    return certificateEnd(this.#certificates.cert);
+    return certificateEnd(this.#certificates.cert ?? '');
   }
 
   for(address: string): ReturnType<ChannelSecurity['for']> {
@@ -73,7 +77,7 @@ export class TlsFromFiles implements ChannelSecurity {
   #renew(): void {
     try {
       this.#certificates = this.#read();
-      this.#log.info('certificates read', { event: 'certificates_renewed', file: this.#tls.files.cert });
+      this.#log.info('certificates read', { event: 'certificates_renewed', file: this.#tls.files.ca });
     } catch (error) {
       this.#log.error('the certificates cannot be used; those before them stay', {
         event: 'certificates_rejected',
@@ -82,11 +86,13 @@ export class TlsFromFiles implements ChannelSecurity {
     }
   }
 
-  #read(): Certificates {
+  #read(): Authorities {
     const { cert, key, ca } = this.#tls.files;
     const read = new ReadFiles();
     try {
-      const certificates = { cert: read.read(cert), key: read.read(key), ca: read.read(ca) };
+      const own =
+        cert === undefined || key === undefined ? {} : { cert: read.read(cert), key: read.read(key) };
+      const certificates: Authorities = { ...own, ca: read.read(ca) };
       const [fault] = certificateFaults(certificates);
       if (fault !== undefined) throw new Error(`${this.#tls.files[fault.part]}: ${fault.message}`);
       return certificates;

@@ -31,6 +31,8 @@ export interface SidecarSelf {
   readonly node: string;
   readonly build: string;
   readonly virtualServer: string;
+  /** The token that proves which workload this is, where no certificate does; undefined as long as there is none. */
+  readonly workloadToken?: (() => string | undefined) | undefined;
 }
 
 export interface ReplicaStreamOptions {
@@ -130,9 +132,10 @@ export class ReplicaStream implements CapabilitySource {
       forgotten: (authorization) => options.lists?.credentialEnded(authorization),
     });
     this.#listen();
-    const { node, build, virtualServer } = options.self;
+    const { node, build, virtualServer, workloadToken } = options.self;
     const features = options.lists === undefined ? [PROOFS] : [CAPABILITIES, PROOFS];
-    this.outbox.control({ hello: { node, build, virtualServer, features } });
+    const token = workloadToken?.() ?? '';
+    this.outbox.control({ hello: { node, build, virtualServer, features, workloadToken: token } });
   }
 
   get outbox(): Outbox<SidecarFrame> {

@@ -47,6 +47,8 @@ const QUESTIONS: Readonly<Record<string, (names: Names) => Message>> = {
   GetReplica: ({ replica }) => ({ name: replica }),
   DrainReplica: ({ replica }) => ({ name: replica }),
   UndrainReplica: ({ replica }) => ({ name: replica }),
+  GetReplicaLogLevel: ({ replica }) => ({ name: replica }),
+  SetReplicaLogLevel: ({ replica }) => ({ name: replica, level: 'INFO' }),
   ListCapabilities: ({ session }) => ({ session }),
   GetConfig: () => ({}),
   ValidateConfig: () => ({}),
@@ -383,7 +385,7 @@ describe('the services beside the mesh stream, each method of them', function ()
       expect((await caller.refused(method)).code, method).to.equal(status.PERMISSION_DENIED);
     }
     const [server] = rows(await admin.ask('GetServers'), 'server');
-    const { serverId } = (server ?? {})['ref'] as { serverId: number };
+    const serverId = (server?.['ref'] as { serverId: number } | undefined)?.serverId;
     expect((await admin.ask('GetServer', { serverId }))['server']).to.have.property('data');
     const sockets = rows(await admin.ask('GetServerSockets', { serverId }), 'socketRef');
     expect(sockets).to.have.length.above(1);

@@ -267,6 +267,7 @@ describe('replicas that ask each other over TLS', () => {
         certificates: { cert, key: KEY, ca: AUTHORITY },
         clients: undefined,
         replicas: [CONTROL_PLANE],
+        workloadTokens: undefined,
       }),
     });
 

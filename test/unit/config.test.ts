@@ -83,6 +83,7 @@ mcpServers:
         certificates: { cert: REPLICA, key: TLS_KEY, ca: AUTHORITY },
         clients: [{ id: 'spiffe://mesh.example/ns/red/*', virtualServers: ['red'] }],
         replicas: ['spiffe://mesh.example/ns/outrigger/sa/control-plane'],
+        workloadTokens: undefined,
       });
       await writeFile(join(folder, 'key.pem'), OTHER_KEY);
       const place = 'mesh.yaml:3: listen.grpc.tls.';

@@ -318,6 +318,9 @@ export namespace outrigger {
 
                 /** Hello features */
                 features?: (string[]|null);
+
+                /** Hello workloadToken */
+                workloadToken?: (string|null);
             }
 
             /** Represents a Hello. */
@@ -340,6 +343,9 @@ export namespace outrigger {
 
                 /** Hello features. */
                 public features: string[];
+
+                /** Hello workloadToken. */
+                public workloadToken: string;
 
                 /**
                  * Encodes the specified Hello message. Does not implicitly {@link outrigger.mesh.v1.Hello.verify|verify} messages.

@@ -478,6 +478,7 @@ export const outrigger = $root.outrigger = (() => {
                 Hello.prototype.build = "";
                 Hello.prototype.virtualServer = "";
                 Hello.prototype.features = $util.emptyArray;
+                Hello.prototype.workloadToken = "";
 
                 Hello.encode = function encode(message, writer, q) {
                     if (!writer)
@@ -495,6 +496,8 @@ export const outrigger = $root.outrigger = (() => {
                     if (message.features != null && message.features.length)
                         for (let i = 0; i < message.features.length; ++i)
                             writer.uint32(34).string(message.features[i]);
+                    if (message.workloadToken != null && Object.hasOwnProperty.call(message, "workloadToken"))
+                        writer.uint32(42).string(message.workloadToken);
                     return writer;
                 };
 
@@ -537,6 +540,10 @@ export const outrigger = $root.outrigger = (() => {
                                 if (!(message.features && message.features.length))
                                     message.features = [];
                                 message.features.push(reader.string());
+                                break;
+                            }
+                        case 5: {
+                                message.workloadToken = reader.string();
                                 break;
                             }
                         default:
