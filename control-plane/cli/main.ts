@@ -203,7 +203,17 @@ withAsking(
 
 addAdminCommands(outrigger, {
   env: process.env,
-  width: process.stdout.isTTY ? process.stdout.columns : undefined,
+  // Who says how wide it is means it, also in a pipe.
+  get width() {
+    return Number(process.env['COLUMNS']) || (process.stdout.isTTY ? process.stdout.columns : undefined);
+  },
+  get height() {
+    return process.stdout.isTTY ? process.stdout.rows : undefined;
+  },
+  screen:
+    process.stdin.isTTY && process.stdout.isTTY
+      ? { input: process.stdin, write: (text) => process.stdout.write(text) }
+      : undefined,
   write: (text) => process.stdout.write(text),
   complain: (text) => process.stderr.write(text),
 });

@@ -145,6 +145,39 @@ describe('the command line for admins', () => {
     );
   });
 
+  it(verifies('ADM-1')('top: what happens meanwhile, once where nobody watches'), async () => {
+    const { owner, other } = alice;
+    const calls = setInterval(() => void alice.client.call('echo', { text: 'x' }).catch(() => {}), 20);
+    try {
+      const { code, out, err } = await outrigger('top', '--interval', '500ms');
+      expect({ code, err }).to.deep.equal({ code: 0, err: '' });
+      const number = (text: string) =>
+        text.replace(/ {2,}/g, '  ').replace(/\b[\d.]+(ms|s|%|MiB)?(?= |,|$)/gm, 'N$1');
+      expect(number(out)).to.match(
+        new RegExp(
+          '^N sessions, N calls/s, p50 Nms, p99 N(ms|s), N failed/s, restored N\n\n' +
+            'REPLICA  SESSIONS  BUSY  SIDECARS  OPEN  CALLS/S  FAILED/S  P50  P99  RESTORED  CPU  MEMORY  LOOP\n' +
+            '[ab]  N  N  N  N  N  N  (Nms|-)  (Nms|Ns|-)  N  N%  NMiB  Nm?s\n' +
+            '[ab]  N  N  N  N  N  N  (Nms|-)  (Nms|Ns|-)  N  N%  NMiB  Nm?s\n\n' +
+            'BACKEND  CALLS/S  FAILED/S  P50  P99\n' +
+            'rec  N  N  Nms  N(ms|s)\n$',
+        ),
+      );
+      const { out: json } = await outrigger('top', '--once', '--interval', '300ms', '-o', 'json');
+      const { replicas, backends } = JSON.parse(json) as {
+        replicas: { replica: string; callsPerSecond: number }[];
+        backends: { backend: string; callsPerSecond: number }[];
+      };
+      const of = (name: string) => replicas.find(({ replica }) => replica === name)?.callsPerSecond;
+      expect(of(owner.name)).to.be.greaterThan(0);
+      expect(of(other.name)).to.equal(0);
+      expect(backends[0]?.callsPerSecond).to.equal(of(owner.name));
+    } finally {
+      clearInterval(calls);
+    }
+    expect((await outrigger('top', '--interval', 'soon')).code).to.equal(64);
+  });
+
   it(verifies('ADM-1')('what a session sees'), async () => {
     const seen = await pinned('capabilities', session);
     expect(seen).to.include(

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EXIT_USAGE, ExitError, type Program } from '../../../shared/lifecycle.ts';
 import type { AdminConnection, AdminMessage } from '../../rpc/admin-client.ts';
+import { onScreen, pause, type ScreenTerminal } from './screen.ts';
 import { type TargetOptions, targetOf } from './target.ts';
 import { isRow, joined, type Row, toPlain } from './values.ts';
 import type { View } from './views.ts';
@@ -11,6 +11,10 @@ export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Columns; undefined where the output is no terminal. */
   readonly width: number | undefined;
+  /** Lines; undefined where the output is no terminal. */
+  readonly height: number | undefined;
+  /** Where keys can be read and the whole terminal drawn on; undefined elsewhere. */
+  readonly screen: ScreenTerminal | undefined;
   write(text: string): void;
   complain(text: string): void;
 }
@@ -38,27 +42,57 @@ export interface Command {
   readonly program: Program;
 }
 
+interface Question {
+  ask(admin: AdminConnection): Promise<AdminMessage>;
+  readonly view: View;
+}
+
 /** One question, and its answer on the terminal; again and again with `--watch`. */
-export async function show(
+export async function show(command: Command, question: Question): Promise<void> {
+  const { options, terminal } = command;
+  const on = options.watch === true && options.output === 'table' ? terminal.screen : undefined;
+  await connected(command, (admin) =>
+    on === undefined ? print(command, { ...question, admin }) : live(command, { ...question, admin, on }),
+  );
+}
+
+interface Asked extends Question {
+  readonly admin: AdminConnection;
+}
+
+async function print(command: Command, question: Asked): Promise<void> {
+  const { options, terminal, program } = command;
+  do {
+    const answer = plain(await question.ask(question.admin));
+    terminal.write(rendered(answer, { ...question, command }));
+    terminal.complain(missingIn(answer));
+    if (options.watch === true) await pause(program, AGAIN_MS);
+  } while (options.watch === true && !program.stopping.aborted);
+}
+
+/** On the whole terminal, drawn over again and again. */
+async function live(
   command: Command,
-  question: { ask(admin: AdminConnection): Promise<AdminMessage>; readonly view: View },
+  { on, ...question }: Asked & { readonly on: ScreenTerminal },
 ): Promise<void> {
-  await connected(command, async (admin) => {
-    const { options, terminal, program } = command;
-    do {
-      const answer = plain(await question.ask(admin));
-      const clear = options.watch === true && terminal.width !== undefined ? CLEAR : '';
-      terminal.write(`${clear}${rendered(answer, { ...question, command })}`);
-      const missing = joined(answer['unreachable']);
-      if (missing !== '') terminal.complain(`not asked, for they cannot be reached: ${missing}\n`);
-      if (options.watch === true)
-        await sleep(AGAIN_MS, undefined, { signal: program.stopping }).catch(() => {});
-    } while (options.watch === true && !program.stopping.aborted);
+  const { terminal } = command;
+  const look = async () => {
+    const answer = plain(await question.ask(question.admin));
+    return `${rendered(answer, { ...question, command })}${missingIn(answer)}`;
+  };
+  await onScreen(command, {
+    on,
+    intervalMs: AGAIN_MS,
+    first: await look(),
+    look,
+    height: () => terminal.height,
   });
 }
 
-/** The cursor home, and nothing below it. */
-const CLEAR = '\u001b[H\u001b[J';
+function missingIn(answer: Row): string {
+  const missing = joined(answer['unreachable']);
+  return missing === '' ? '' : `not asked, for they cannot be reached: ${missing}\n`;
+}
 
 /** A line for each event of a watch, until the program is told to stop. */
 export async function follow(
@@ -101,16 +135,22 @@ function rendered(
 ): string {
   const { options, terminal } = command;
   const { nextPageToken: _, ...rest } = answer;
-  if (options.output === 'json') return `${JSON.stringify(rest, undefined, 2)}\n`;
-  return options.output === 'yaml' ? stringify(rest) : view(answer, terminal.width);
+  return printed(options.output, rest) ?? view(answer, terminal.width);
 }
 
-function plain(message: AdminMessage): Row {
+/** For programs; undefined where a person is to read it. */
+export function printed(output: AdminOptions['output'], value: unknown): string | undefined {
+  if (output === 'json') return `${JSON.stringify(value, undefined, 2)}\n`;
+  return output === 'yaml' ? stringify(value) : undefined;
+}
+
+export function plain(message: AdminMessage): Row {
   const value = toPlain(message);
   return isRow(value) ? value : {};
 }
 
-async function connected(
+/** An admin's connection for as long as it is used. Rejects with `ExitError`, which says what to do. */
+export async function connected(
   { options, terminal }: Command,
   use: (admin: AdminConnection) => Promise<void>,
 ): Promise<void> {

@@ -1,8 +1,10 @@
-import { type Command, Option } from 'commander';
-import { EXIT_USAGE, ExitError, runProgram } from '../../../shared/lifecycle.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { EXIT_USAGE, ExitError, type Program, runProgram } from '../../../shared/lifecycle.ts';
+import { createLogger } from '../../../shared/log.ts';
 import type { AdminConnection, AdminMessage } from '../../rpc/admin-client.ts';
-import { filtered, filterOf, named, type SessionFilter, sessionName } from './arguments.ts';
+import { filtered, filterOf, logLevelQuestion, named, type SessionFilter, sessionName } from './arguments.ts';
 import { type AdminOptions, allPages, follow, show, type Terminal } from './asking.ts';
+import { top } from './top.ts';
 import { id, isRow, type Row, text } from './values.ts';
 import {
   backendsView,
@@ -11,6 +13,7 @@ import {
   checkView,
   configView,
   explainView,
+  logLevelView,
   refreshView,
   reloadView,
   replicasView,
@@ -42,6 +45,7 @@ export function addAdminCommands(outrigger: Command, terminal: Terminal): void {
   );
   cli.capabilities(outrigger.command('capabilities'));
   cli.stats(outrigger.command('stats'));
+  cli.top(outrigger.command('top'));
   const config = outrigger.commands.find((each) => each.name() === 'config');
   if (config !== undefined) cli.config(config);
 }
@@ -163,6 +167,9 @@ class AdminCommands {
       .action((name: string, options: AdminOptions) =>
         this.#ask(options, { method: 'UndrainReplica', request: named('replicas', name), view: replicaView }),
       );
+    this.#logLevel(
+      this.#leaf(command.command('log-level'), 'how much it logs; with a level, so from now on'),
+    );
   }
 
   capabilities(command: Command): void {
@@ -181,6 +188,18 @@ class AdminCommands {
     this.#leaf(command, 'load, memory and delay of each replica', { watch: true }).action(
       (options: AdminOptions) => this.#ask(options, { method: 'GetStats', request: {}, view: statsView }),
     );
+  }
+
+  top(command: Command): void {
+    this.#leaf(
+      command,
+      'sessions, calls, their latency and failures, by replica and backend, as they are now',
+    )
+      .option('--interval <duration>', 'between two looks, such as 2s', interval, 2_000)
+      .option('--once', 'one look and no more, as where the output is no terminal')
+      .action(({ interval: intervalMs, ...options }: AdminOptions & { interval: number; once?: boolean }) =>
+        run((program) => top({ options: { ...options, intervalMs }, terminal: this.#terminal, program })),
+      );
   }
 
   config(command: Command): void {
@@ -202,6 +221,20 @@ class AdminCommands {
       (options: AdminOptions) =>
         this.#ask(options, { method: 'ReloadConfig', request: {}, view: reloadView, isGood: wasTaken }),
     );
+  }
+
+  #logLevel(command: Command): void {
+    command
+      .argument('<replica>')
+      .argument('[level]', 'debug, info, warn, error or silent; configured: what its file says')
+      .option('--for <duration>', 'and back after that, such as 90s, 10m, 2h')
+      .action(
+        (name: string, level: string | undefined, options: AdminOptions & { readonly for?: string }) => {
+          const asked = logLevelQuestion({ name, level, lasts: options.for });
+          if (typeof asked === 'string') command.error(asked);
+          else return this.#ask(options, { ...asked, view: logLevelView });
+        },
+      );
   }
 
   #terminate(command: Command): void {
@@ -258,7 +291,7 @@ class AdminCommands {
       isGood?: (answer: AdminMessage) => boolean;
     },
   ): Promise<void> {
-    return runProgram((program) =>
+    return run((program) =>
       show(
         { options, terminal: this.#terminal, program },
         {
@@ -274,7 +307,7 @@ class AdminCommands {
   }
 
   #follow(options: AdminOptions, watch: Parameters<typeof follow>[1]): Promise<void> {
-    return runProgram((program) => follow({ options, terminal: this.#terminal, program }, watch));
+    return run((program) => follow({ options, terminal: this.#terminal, program }, watch));
   }
 }
 
@@ -291,6 +324,28 @@ interface Question {
   /** Whether the answer is good news; else the exit code is 1. */
   readonly isGood?: (answer: AdminMessage) => boolean;
 }
+
+const SHORTEST_MS = 100;
+const LONGEST_MS = 600_000;
+
+/** In milliseconds. */
+function interval(written: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(written) ?? [];
+  const ms = Number(number) * (unit === 'ms' ? 1 : unit === 'm' ? 60_000 : 1_000);
+  if (ms >= SHORTEST_MS && ms <= LONGEST_MS) return ms;
+  throw new InvalidArgumentError('expected a duration from 100ms to 10m, such as 2s');
+}
+
+/** What these commands say is their answer: of the life of their program only what goes wrong is told. */
+function run(start: (program: Program) => Promise<void>): Promise<void> {
+  return runProgram((program) => {
+    const destination = { write: (line: string) => void process.stderr.write(line) };
+    program.configure({ log: createLogger({ level: 'warn', destination }), graceMs: CLOSING_MS });
+    return start(program);
+  });
+}
+
+const CLOSING_MS = 2_000;
 
 const TERMINATE_USAGE = 'expected the names of sessions, or --subject and --issuer';
 

@@ -4,13 +4,15 @@ import { clean, cut, padded, widthOf } from './text.ts';
 
 export interface Column<Row> {
   readonly title: string;
+  /** Never cut: a name that is no use in part. */
+  readonly whole?: true;
   text(row: Row): string;
 }
 
 const GAP = '  ';
 const NARROWEST = 8;
 
-/** Lines that end with a newline. `width` undefined: nobody's terminal, nothing is cut. */
+/** Lines that end with a newline. `width` undefined: nobody's terminal, nothing is cut. Columns for which there is no room at all are left out, the last first. */
 export function table<Row>(
   rows: readonly Row[],
   { columns, width }: { readonly columns: readonly Column<Row>[]; readonly width: number | undefined },
@@ -19,12 +21,13 @@ export function table<Row>(
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ text }) => clean(text(row)))),
   ];
-  const widths = columns.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ''))));
-  if (width !== undefined) shrink(widths, width - GAP.length * (columns.length - 1));
+  const natural = columns.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at] ?? ''))));
+  const least = natural.map((each, at) => (columns[at]?.whole ? each : Math.min(each, NARROWEST)));
+  const widths = width === undefined ? natural : fitted({ natural, least, width });
   return lines
     .map((line) =>
-      line
-        .map((text, at) => cell(text, widths[at] ?? 0))
+      widths
+        .map((room, at) => cell(line[at] ?? '', room))
         .join(GAP)
         .trimEnd(),
     )
@@ -32,16 +35,24 @@ export function table<Row>(
     .join('');
 }
 
-/** Takes from the widest until all fit. */
-function shrink(widths: number[], room: number): void {
-  for (let excess = sum(widths) - room; excess > 0; excess = sum(widths) - room) {
-    const widest = Math.max(...widths);
-    if (widest <= NARROWEST) return;
-    const next = Math.max(NARROWEST, ...widths.filter((each) => each < widest));
-    const at = widths.indexOf(widest);
-    const alike = widths.filter((each) => each === widest).length;
-    widths[at] = alike > 1 ? widest - 1 : Math.max(next, widest - excess);
+/** Takes from the widest until all fit; then leaves out. */
+function fitted({ natural, least, width }: Room): number[] {
+  const widths = [...natural];
+  const room = () => width - GAP.length * (widths.length - 1);
+  while (widths.length > 1 && sum(least.slice(0, widths.length)) > room()) widths.pop();
+  for (let excess = sum(widths) - room(); excess > 0; excess -= 1) {
+    const spare = widths.map((each, at) => (each > (least[at] ?? 0) ? each : 0));
+    const widest = Math.max(...spare);
+    if (widest === 0) break;
+    widths[spare.indexOf(widest)] = widest - 1;
   }
+  return widths;
+}
+
+interface Room {
+  readonly natural: readonly number[];
+  readonly least: readonly number[];
+  readonly width: number;
 }
 
 function cell(text: string, width: number): string {

@@ -3,7 +3,7 @@
 const GRAPHEMES = new Intl.Segmenter();
 /** Scripts and forms that terminals draw over two columns (Unicode East Asian Width, W and F), and emoji. */
 const WIDE =
-  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Yi}\p{Script=Bopomofo}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]|\ufe0f/u;
+  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Yi}\p{Script=Bopomofo}\p{Emoji_Presentation}\u3000-\u303e\u30a0-\u30ff\uff01-\uff60\uffe0-\uffe6]|\ufe0f/u;
 const INVISIBLE = /^[\p{Mn}\p{Me}]+$/u;
 
 /** What a client says of itself is printed: it must not steer the terminal. */

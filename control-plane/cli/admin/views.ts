@@ -8,7 +8,7 @@ export type View = (answer: Row, width: number | undefined) => string;
 type Columns = readonly Column<Row>[];
 
 const SESSIONS: Columns = [
-  { title: 'SESSION', text: ({ name }) => id(name) },
+  { title: 'SESSION', whole: true, text: ({ name }) => id(name) },
   { title: 'PRINCIPAL', text: ({ principal }) => principalOf(principal) },
   { title: 'CLIENT', text: ({ client }) => text(client) },
   { title: 'BACKENDS', text: ({ backends }) => joined(backends) },
@@ -57,6 +57,13 @@ const REPLICAS: Columns = [
   { title: 'CONFIG', text: ({ configDigest }) => text(configDigest) },
   { title: 'UP', text: ({ startTime }) => age(startTime) },
   { title: 'HEARD', text: ({ heartbeatTime }) => age(heartbeatTime) },
+];
+
+const LOG_LEVEL: Columns = [
+  { title: 'REPLICA', text: ({ name }) => id(name) },
+  { title: 'LEVEL', text: ({ level }) => text(level) },
+  { title: 'CONFIGURED', text: ({ configuredLevel }) => text(configuredLevel) },
+  { title: 'BACK IN', text: ({ expireTime }) => age(expireTime) },
 ];
 
 const STATS: Columns = [
@@ -113,6 +120,7 @@ export const reloadView = listView('results', RELOADS, 'Nothing was reloaded.');
 
 export const sessionView: View = (session, width) => sessionsView({ sessions: [session] }, width);
 export const replicaView: View = (replica, width) => replicasView({ replicas: [replica] }, width);
+export const logLevelView: View = (level, width) => table([level], { columns: LOG_LEVEL, width });
 export const backendView: View = (backend, width) => backendsView({ backends: [backend] }, width);
 
 /** A line for each backend and replica. */
