@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
 import { redact } from '../../shared/redact.ts';
 import type { Audit, AuditEvent } from '../session/audit.ts';
-import type { ShownItems } from '../session/catalogues.ts';
+import type { ShownItems } from '../session/list-reads.ts';
 import type { Item } from '../virtual-server/item.ts';
 import type { DefinitionPins, Named, Standing } from '../virtual-server/pins.ts';
 import type { Metrics } from './metrics.ts';

@@ -1,4 +1,3 @@
-import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import { resultWithMeta } from '../../shared/json-rpc/envelope.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -16,10 +15,8 @@ import { type BackendItems, type Item, KINDS } from '../virtual-server/item.ts';
 import { LIST_OF, type Routes, routesFrom } from '../virtual-server/routes.ts';
 import type { Shapes } from '../virtual-server/shape.ts';
 import type { Admission, Use } from './admission.ts';
-import { type CallEnvironment, toMeshError } from './backend-call.ts';
-import type { BackendLink } from './backend-link.ts';
 import { BACKENDS_META, type Outage, outages } from './backend-outages.ts';
-import { type BackendList, readList } from './list-reader.ts';
+import { type ListReadOptions, ListReads, RETRY_MS, type ShownItems } from './list-reads.ts';
 import {
   failures,
   type KnownList,
@@ -31,16 +28,9 @@ import {
 } from './list-view.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RoutingTables } from './routing-tables.ts';
-import { SharedReads, sameItems } from './shared-reads.ts';
 import { itemAt, opensTo, ShownLists } from './shown-lists.ts';
 import { type MergeRules, mergeRules, type VirtualServer } from './virtual-server.ts';
 
-/** A list of a backend that nobody listens to may have changed unheard; it is read again after this long. */
-const UNHEARD_MS = 60_000;
-/** How long a merged list waits for one backend. */
-const READ_MS = 5_000;
-/** A backend that has just failed is not waited for again by every list. */
-const RETRY_MS = 5_000;
 /** Authorization contexts of one session that are seen at a time; a caller whose view was dropped reads anew. */
 const MOST_VIEWS = 8;
 
@@ -51,31 +41,16 @@ export interface Change {
   readonly said: boolean;
 }
 
-export interface CatalogueOptions {
-  readonly calls: CallEnvironment;
-  readonly clock: Clock;
+export interface CatalogueOptions extends ListReadOptions {
   /** Authenticates cursors; the same on every replica. */
   readonly cursorKey: Uint8Array;
   readonly tables: RoutingTables;
   readonly virtualServer: (name: string) => VirtualServer | undefined;
   readonly admission: Admission;
-  /** Whether the backend's own changes are heard in this session now. */
-  readonly hears: (session: LiveSession, backend: string) => boolean;
   /** These lists of a session may have changed: nobody answers them without asking. */
   readonly onStale: (session: LiveSession, kinds: readonly ListKind[]) => void;
-  /** A list that a reader no longer waited for has been read after all. */
-  readonly onLate: (session: LiveSession, kind: ListKind) => void;
-  /** A backend shows a session other items than before. */
-  readonly onItems: (list: ShownItems) => void;
   /** Another authorization context uses the session: what its client was shown may not be what this caller sees. */
   readonly onNewContext: (session: LiveSession, caller: Caller) => void;
-}
-
-/** What a backend shows of one kind. The same array for the same items. */
-export interface ShownItems {
-  readonly backend: string;
-  readonly kind: ListKind;
-  readonly items: readonly Item[];
 }
 
 /** What one authorization context of a session sees, and what there is. */
@@ -106,7 +81,7 @@ export interface Wanted {
 export class Catalogues {
   readonly #options: CatalogueOptions;
   readonly #cursorKey: Buffer;
-  readonly #shared: SharedReads;
+  readonly #reads: ListReads;
   readonly #shown: ShownLists;
   /** By the digest of their authorization context, the one longest unused first. */
   readonly #views = new WeakMap<LiveSession, Map<string, ListView>>();
@@ -114,10 +89,7 @@ export class Catalogues {
   constructor(options: CatalogueOptions) {
     this.#options = options;
     this.#cursorKey = Buffer.from(options.cursorKey);
-    this.#shared = new SharedReads({
-      clock: options.clock,
-      read: (list) => readList(options.calls, list),
-    });
+    this.#reads = new ListReads(options);
     this.#shown = new ShownLists(options.admission);
   }
 
@@ -128,7 +100,7 @@ export class Catalogues {
     wanted: { kind: ListKind; cursor: string | undefined },
   ): Promise<readonly Uint8Array[]> {
     const view = this.#view(session, caller);
-    await this.#refresh(session, caller, wanted.kind);
+    await this.#reads.refresh({ session, caller, view }, wanted.kind);
     const { pages } = await this.#shown.of(view.principal, this.#catalogue(session, view));
     const page = pages.page(wanted.kind, wanted.cursor);
     view.served.set(wanted.kind, pages.version(wanted.kind));
@@ -143,7 +115,9 @@ export class Catalogues {
     const view = this.#views.get(session)?.get(contextDigest);
     if (view?.served.has(kind) !== true) return undefined;
     const missing = missingFrom(session, view, kind);
-    const fresh = [...session.links.values()].map((link) => this.#freshFor(session, view, { link, kind }));
+    const fresh = [...session.links.values()].map((link) =>
+      this.#reads.freshFor({ session, view }, { link, kind }),
+    );
     const freshForMs = Math.min(missing === undefined ? Number.POSITIVE_INFINITY : RETRY_MS, ...fresh);
     const shown = this.#shown.known(view.principal, this.#catalogue(session, view));
     return freshForMs <= 0 || shown === undefined ? undefined : { pages: shown.pages, missing, freshForMs };
@@ -183,8 +157,9 @@ export class Catalogues {
     if (isCertain(remembered) && (await may(remembered))) return remembered;
     const list = LIST_OF[wanted.kind];
     const candidates = this.#catalogue(session, view).candidates(wanted.kind, wanted.visible);
-    await this.#refresh(session, caller, list, candidates);
-    if (wanted.kind === 'resource') await this.#refresh(session, caller, 'resourceTemplates', candidates);
+    const reader = { session, caller, view };
+    await this.#reads.refresh(reader, list, candidates);
+    if (wanted.kind === 'resource') await this.#reads.refresh(reader, 'resourceTemplates', candidates);
     const catalogue = this.#catalogue(session, view);
     const listed = from(catalogue);
     // What is denied is answered as what nobody has, and after the same reads.
@@ -241,7 +216,7 @@ export class Catalogues {
         if (reading === undefined) continue;
         // What may have changed in this session alone is read in it, whatever is said afterwards.
         const alone = !said || (reading.stale && reading.saidAt === undefined);
-        const saidAt = alone ? undefined : this.#shared.moment();
+        const saidAt = alone ? undefined : this.#reads.moment();
         view.readings.set(listKey(backend, kind), { ...reading, stale: true, saidAt, failure: undefined });
       }
     }
@@ -257,7 +232,7 @@ export class Catalogues {
     const view = this.#view(session, caller);
     const given = () => view.served.get(kind) ?? session.body.served?.[kind];
     if (given() === undefined) return undefined;
-    await this.#refresh(session, caller, kind);
+    await this.#reads.refresh({ session, caller, view }, kind);
     const { pages } = await this.#shown.of(view.principal, this.#catalogue(session, view));
     const version = pages.version(kind);
     return version === given() ? undefined : version;
@@ -334,8 +309,8 @@ export class Catalogues {
     const list = LIST_OF[kind];
     const link = session.links.get(backend);
     if (link !== undefined && this.#options.admission.needsCurrent(backend, kind)) {
-      if (this.#freshFor(session, view, { link, kind: list }) <= 0)
-        await this.#read(session, caller, { view, link, kind: list });
+      if (this.#reads.freshFor({ session, view }, { link, kind: list }) <= 0)
+        await this.#reads.read({ session, caller, view }, { link, kind: list });
       const item = itemAt(this.#catalogue(session, view), kind, { ...route, visible });
       // What it may not be used under is none of the caller's business, not even when nobody answers.
       if (item.definition !== undefined && !this.#options.admission.approves(item)) return item;
@@ -346,7 +321,7 @@ export class Catalogues {
     }
     const isUnread = () => view.items.get(backend)?.[list] === undefined;
     if (this.#options.admission.readsDefinitions && link !== undefined && isUnread()) {
-      await this.#read(session, caller, { view, link, kind: list });
+      await this.#reads.read({ session, caller, view }, { link, kind: list });
       if (isUnread()) return undefined;
     }
     return itemAt(this.#catalogue(session, view), kind, { ...route, visible });
@@ -437,101 +412,6 @@ export class Catalogues {
     const backends = session.body.desired;
     const from = (table: string | undefined) => routesFrom(table, { ...rules, backends });
     return this.#options.tables.routes(session, { rules, from });
-  }
-
-  /** Reads what is not known to be current, of all backends or of these, all at once, each waited for only so long, and a slow one but once. */
-  async #refresh(
-    session: LiveSession,
-    caller: Caller,
-    kind: ListKind,
-    backends: readonly string[] = session.body.desired,
-  ): Promise<void> {
-    const view = this.#view(session, caller);
-    const links = [...session.links.values()].filter(
-      (link) => backends.includes(link.name) && this.#freshFor(session, view, { link, kind }) <= 0,
-    );
-    if (links.length === 0) return;
-    const unread = new Set(links.map(({ name }) => name));
-    const patient = links.filter(({ name }) => !view.slow.has(name));
-    const came = ({ name }: BackendLink) => {
-      unread.delete(name);
-      view.slow.delete(name);
-    };
-    const reads = new Map(
-      links.map((link) => [link, this.#read(session, caller, { view, link, kind }).then(() => came(link))]),
-    );
-    let stop = () => {};
-    const patience = new Promise<void>((resolve) => {
-      stop = this.#options.clock.after(READ_MS, resolve);
-    });
-    await Promise.race([Promise.all(patient.map((link) => reads.get(link))), patience]);
-    stop();
-    if (unread.size === 0) return;
-    for (const name of unread) view.slow.add(name);
-    void Promise.all(reads.values()).then(() => this.#options.onLate(session, kind));
-  }
-
-  /** How long what was read last need not be read again, in milliseconds; not above 0: it must be. */
-  #freshFor(
-    session: LiveSession,
-    view: ListView,
-    { link, kind }: { link: BackendLink; kind: ListKind },
-  ): number {
-    const reading = view.readings.get(listKey(link.name, kind));
-    if (reading === undefined || reading.stale || view.flights.has(listKey(link.name, kind))) return 0;
-    const age = this.#options.clock.now() - reading.at;
-    if (reading.failure !== undefined) return RETRY_MS - age;
-    return this.#options.hears(session, link.name) ? Number.POSITIVE_INFINITY : UNHEARD_MS - age;
-  }
-
-  /**
-   * One read of one list at a time for each view; whoever comes meanwhile waits for
-   * the same, and for a second one where a change was announced during the first. Never rejects.
-   */
-  #read(
-    session: LiveSession,
-    caller: Caller,
-    { view, link, kind }: { view: ListView; link: BackendLink; kind: ListKind },
-  ): Promise<void> {
-    const id = listKey(link.name, kind);
-    const running = view.flights.get(id);
-    if (running !== undefined) return running;
-    const once = () => this.#readOnce(session, caller, { view, link, kind });
-    const flight = once()
-      .then(() => (view.readings.get(id)?.stale === true ? once() : undefined))
-      .finally(() => view.flights.delete(id));
-    view.flights.set(id, flight);
-    return flight;
-  }
-
-  async #readOnce(
-    session: LiveSession,
-    caller: Caller,
-    { view, link, kind }: { view: ListView; link: BackendLink; kind: ListKind },
-  ): Promise<void> {
-    const id = listKey(link.name, kind);
-    const { clock } = this.#options;
-    const saidAt = view.readings.get(id)?.saidAt;
-    const before = view.items.get(link.name)?.[kind];
-    const reading = { at: clock.now(), stale: false, saidAt: undefined, failure: undefined };
-    view.readings.set(id, reading);
-    try {
-      const items = await this.#itemsOf({ session, caller, link, kind }, { saidAt, before });
-      if (before !== undefined && sameItems(items, before)) return;
-      view.items.set(link.name, { ...view.items.get(link.name), [kind]: items });
-      view.catalogue = undefined;
-      this.#options.onItems({ backend: link.name, kind, items });
-    } catch (thrown) {
-      view.readings.set(id, { ...reading, at: clock.now(), failure: toMeshError(thrown, link.name) });
-    }
-  }
-
-  #itemsOf(
-    list: BackendList,
-    { saidAt, before }: { saidAt: number | undefined; before: readonly Item[] | undefined },
-  ): Promise<readonly Item[]> {
-    const shared = saidAt !== undefined && before !== undefined && !list.link.ownProcess;
-    return shared ? this.#shared.read(list, { saidAt, before }) : readList(this.#options.calls, list);
   }
 }
 

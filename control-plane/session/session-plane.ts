@@ -14,12 +14,13 @@ import type { BackendLink, ReachableBackend } from './backend-link.ts';
 import { BackendNotices } from './backend-notices.ts';
 import { BACKENDS_META } from './backend-outages.ts';
 import type { CallLimits } from './call-limits.ts';
-import { Catalogues, type ShownItems } from './catalogues.ts';
+import { Catalogues } from './catalogues.ts';
 import { ClientNotifications } from './client-notifications.ts';
 import { ClientRequests } from './client-requests.ts';
 import { Dispatcher, lostAnswer } from './dispatcher.ts';
 import { Initializer } from './initializer.ts';
 import { ListChanges } from './list-changes.ts';
+import type { ShownItems } from './list-reads.ts';
 import type { ListWatcher } from './list-watcher.ts';
 import { Listening } from './listening.ts';
 import type {

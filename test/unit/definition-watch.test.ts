@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { DefinitionWatch } from '../../control-plane/ops/definition-watch.ts';
 import { createMetrics } from '../../control-plane/ops/metrics.ts';
 import type { AuditEvent } from '../../control-plane/session/audit.ts';
-import type { ShownItems } from '../../control-plane/session/catalogues.ts';
+import type { ShownItems } from '../../control-plane/session/list-reads.ts';
 import { parseListPage } from '../../control-plane/virtual-server/list-page.ts';
 import { parsePins } from '../../control-plane/virtual-server/pin-file.ts';
 import { DefinitionPins, type PinRules } from '../../control-plane/virtual-server/pins.ts';
