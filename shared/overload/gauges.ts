@@ -63,11 +63,12 @@ export function isOutOfDescriptors(error: unknown): boolean {
 }
 
 /** A heap up to this size is collected in less than anybody waits for; in bytes. */
-const SOON_COLLECTED = 512 * 1024 * 1024;
+const SOON_COLLECTED = 1024 * 1024 * 1024;
 
 /**
  * Collects garbage, where that is quick. V8 knows nothing of the limit of a small
- * container: what it has not collected yet must not be taken for load.
+ * container, and collects nothing while nothing is allocated: what nobody needs any
+ * more must not be taken for load.
  */
 export function collectGarbage(): void {
   if (getHeapStatistics().total_heap_size > SOON_COLLECTED) return;

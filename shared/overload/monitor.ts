@@ -41,7 +41,10 @@ const LOOK_MS = 100;
 const SLOW_LOOKS = 10;
 /** A loop that is late once was held up; one that is late for so long has more to do than it can. */
 const LATE_MS = 1_000;
-const COLLECT_EVERY_MS = 10_000;
+/** Garbage is collected this often at most, in milliseconds, */
+const COLLECT_EVERY_MS = 3_000;
+/** and in this share of the time. */
+const COLLECT_SHARE = 0.02;
 
 /**
  * Tells, before this process dies of it, that it is short of something, in two stages:
@@ -63,7 +66,7 @@ export class OverloadMonitor implements Load {
   #resource: Resource = 'event_loop';
   #lookedAt = performance.now();
   #looks = 0;
-  #collectedAt = Number.NEGATIVE_INFINITY;
+  #collectAt = 0;
   #relievedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: OverloadOptions) {
@@ -93,6 +96,7 @@ export class OverloadMonitor implements Load {
     const late = now - this.#lookedAt - LOOK_MS;
     this.#lookedAt = now;
     this.#pressures.event_loop.look(late, eventLoop, now);
+    if (this.stageOf('heap') > 0) this.#collect(now);
     this.#pressures.heap.look(heapShare(), heap, now);
     if (this.#looks % SLOW_LOOKS === 0) {
       const open = descriptorShare();
@@ -110,12 +114,18 @@ export class OverloadMonitor implements Load {
     const { memory } = this.#options.settings();
     let share = memoryShare(memory.limit);
     if (share === undefined) return;
-    if (share >= memory.shrink && now - this.#collectedAt >= COLLECT_EVERY_MS) {
-      this.#collectedAt = now;
-      collectGarbage();
+    if (share >= memory.shrink || this.stageOf('memory') > 0) {
+      this.#collect(now);
       share = memoryShare(memory.limit) ?? share;
     }
     this.#pressures.memory.look(share, memory, now);
+  }
+
+  #collect(now: number): void {
+    if (now < this.#collectAt) return;
+    collectGarbage();
+    const done = performance.now();
+    this.#collectAt = done + Math.max(COLLECT_EVERY_MS, (done - now) / COLLECT_SHARE);
   }
 
   #judge(): void {

@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { verifies } from '../requirements.ts';
+import { McpClient, reasonOf } from '../support/mcp-client.ts';
+import { TestProcess } from '../support/process.ts';
+import { metric, type Stage, startStage, until } from '../support/stage.ts';
+
+/** So few that a flood takes them all. */
+const FEW = '-n 96';
+const FLOOD = 300;
+
+describe('a program that runs short of something', function () {
+  this.timeout(120_000);
+
+  const start = (options: Partial<Parameters<typeof startStage>[0]> = {}): Promise<Stage> =>
+    startStage({ backends: { rec: {} }, naming: { mode: 'none' }, ...options });
+
+  it(
+    verifies('C10', 'G8')('a sidecar with no file descriptor left serves whom it serves, and then everybody'),
+    async () => {
+      await using stage = await start();
+      const { sidecar, replicas } = stage.mesh;
+      await sidecar.kill();
+      await using crowded = await startLimited(sidecar, { limits: FEW });
+      const client = await stage.open();
+      using kept = keptConnection(client);
+      expect(await kept.ping()).to.equal(200);
+      const flood = await floodOf(portOf(sidecar.url));
+      expect(await kept.ping()).to.equal(200);
+      await until('it turns the others away', async () => (await metric(sidecar, REFUSED)) > 0);
+      await until(
+        'it ends those that say nothing',
+        async () => (await client.call('echo')).status === 200,
+        30_000,
+      );
+      expect(await kept.ping()).to.equal(200);
+      for (const socket of flood) socket.destroy();
+      expect(crowded.alive && replicas.every(({ alive }) => alive)).to.equal(true);
+    },
+  );
+
+  it(
+    verifies(
+      'C10',
+      'G8',
+    )('a replica with no file descriptor left lives on, says so, and takes new work again'),
+    async () => {
+      await using stage = await start();
+      const [replica] = stage.mesh.replicas;
+      if (replica === undefined) throw new Error('no replica');
+      await replica.kill();
+      await using crowded = await startLimited(replica, { limits: FEW });
+      await until(
+        'the sidecar has it',
+        async () => (await stage.open().catch(() => undefined)) !== undefined,
+      );
+      const client = await stage.open();
+      const flood = await floodOf(Number(replica.grpc.split(':')[1]));
+      const hears = (state: string) => () => saysOverload(crowded, { state, kind: 'descriptors' });
+      await until('it begins nothing new', hears('shedding'));
+      const refused = await client.call('echo');
+      expect([refused.status, reasonOf(refused)]).to.deep.equal([503, 'overloaded']);
+      expect(Number(refused.headers['retry-after'])).to.be.within(1, 6);
+      for (const socket of flood) socket.destroy();
+      await until('it has some again', hears('normal'));
+      await until('it serves', async () => (await client.call('echo')).status === 200);
+      expect((await stage.open()).sessionId).to.be.a('string');
+      expect(await metric(replica, 'outrigger_shed_total')).to.be.at.least(1);
+    },
+  );
+
+  it(
+    verifies('C10')(
+      'a replica with a small heap refuses sessions before it dies of them, and keeps those it has',
+    ),
+    async () => {
+      await using stage = await start({
+        limits: { anonymousPerSidecar: 10_000, initializePerMinute: 600_000, initializeBurst: 10_000 },
+      });
+      const [replica] = stage.mesh.replicas;
+      if (replica === undefined) throw new Error('no replica');
+      await replica.kill();
+      await using small = await startLimited(replica, {
+        node: ['--max-old-space-size=36', '--max-semi-space-size=1'],
+      });
+      await until(
+        'the sidecar has it',
+        async () => (await stage.open().catch(() => undefined)) !== undefined,
+      );
+      const clients: McpClient[] = [];
+      const refused: (string | undefined)[] = [];
+      const openSome = async () => {
+        while (refused.length < 20 && clients.length < 5_000) {
+          const client = new McpClient({
+            url: stage.mesh.url,
+            capabilities: { experimental: { padding: { text: 'x'.repeat(14_000) } } },
+          });
+          const reply = await client.initialize();
+          if (client.sessionId === undefined) refused.push(`${reply.status} ${reasonOf(reply)}`);
+          else clients.push(client);
+        }
+      };
+      await Promise.all(Array.from({ length: 16 }, openSome));
+
+      expect(new Set(refused)).to.deep.equal(new Set(['503 overloaded']));
+      expect(small.alive).to.equal(true);
+      for (const client of clients.filter((_, at) => at % 100 === 0))
+        await until('its session is there', async () => (await client.call('echo')).status === 200);
+      expect(small.alive).to.equal(true);
+    },
+  );
+
+  it(
+    verifies('C10')(
+      'a replica whose event loop does not keep up begins nothing new, and finishes what it began',
+    ),
+    async () => {
+      await using stage = await start({
+        config: { overload: { eventLoop: { shrink: '100ms', shed: '200ms' } } },
+      });
+      const [replica] = stage.mesh.replicas;
+      if (replica === undefined) throw new Error('no replica');
+      const client = await stage.open();
+      const other = await stage.open();
+      const held = stage.backend('rec').hold('tools/call');
+      const running = client.beginCall('echo', { n: 1 });
+      await held.arrived;
+      const hears = (state: string) => saysOverload(replica, { state, kind: 'event_loop' });
+      for (
+        const giveUpAt = performance.now() + 30_000;
+        !hears('shedding') && performance.now() < giveUpAt;
+      ) {
+        await replica.kill('SIGSTOP');
+        await sleep(400);
+        await replica.kill('SIGCONT');
+        await sleep(20);
+      }
+      const refused = await other.call('echo');
+      expect([refused.status, reasonOf(refused)]).to.deep.equal([503, 'overloaded']);
+      held.release();
+      expect((await running.reply()).status).to.equal(200);
+      await until('it keeps up', () => hears('normal'));
+      await until('it serves', async () => (await other.call('echo')).status === 200);
+      expect(stage.backend('rec').view.executionsOf('echo')).to.equal(2);
+    },
+  );
+});
+
+const REFUSED = 'outrigger_sidecar_connections_refused_total';
+
+/** In the place of one that was killed, with less: file descriptors, or memory. */
+async function startLimited(
+  program: TestProcess,
+  { limits, node = [] }: { readonly limits?: string; readonly node?: readonly string[] },
+): Promise<TestProcess & AsyncDisposable> {
+  const limited = new TestProcess({
+    ...program.spec,
+    args: [...node, ...program.spec.args],
+    ...(limits === undefined ? {} : { limits }),
+  });
+  await limited.start();
+  return Object.assign(limited, { [Symbol.asyncDispose]: () => limited.kill() });
+}
+
+/** The client's one connection, which it keeps. */
+function keptConnection(client: McpClient): Disposable & { ping(): Promise<number> } {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return {
+    async ping() {
+      const own = { ...client.headers(), 'content-type': 'application/json' };
+      const asking = request(client.url, { method: 'POST', agent, headers: own });
+      asking.end(JSON.stringify({ jsonrpc: '2.0', id: randomUUID(), method: 'ping' }));
+      const [response] = (await once(asking, 'response')) as [IncomingMessage];
+      for await (const _ of response);
+      return response.statusCode ?? 0;
+    },
+    [Symbol.dispose]: () => agent.destroy(),
+  };
+}
+
+/** Connections that say nothing; many of them are turned away. */
+async function floodOf(port: number): Promise<Socket[]> {
+  const sockets = Array.from({ length: FLOOD }, () => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    return socket;
+  });
+  await Promise.all(sockets.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+  return sockets;
+}
+
+function saysOverload(program: TestProcess, { state, kind }: { state: string; kind: string }): boolean {
+  const said = program.log().filter((line) => line.includes('"event":"overload"'));
+  return said.at(-1)?.includes(`"state":"${state}","kind":"${kind}"`) === true;
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
