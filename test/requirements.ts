@@ -673,7 +673,6 @@ export const FAULTS = {
   },
   C10: {
     text: 'fd exhaustion (EMFILE), disk full, heap near limit → shed 503 before death (Envoy overload: shrink at 95 %, stop accepting at 98 %)',
-    deferred: 'overload is not shed yet',
   },
   C11: { text: 'mixed versions N / N+1 (proto, record schema) → both directions work' },
   C12: {

@@ -1,5 +1,6 @@
 import { MeshError } from '../../shared/errors.ts';
 import type { EmbeddedDatabase } from './embedded-database.ts';
+import { commitError, isDiskFull, partOf } from './embedded-write.ts';
 import type { StoreHooks } from './hooks.ts';
 import { timed, unavailable, within } from './operation.ts';
 
@@ -14,6 +15,7 @@ export class EmbeddedAccess {
   #probe: NodeJS.Timeout | undefined;
   #stopped = false;
   #healthy = true;
+  #alarmed = false;
 
   constructor(database: EmbeddedDatabase, hooks: StoreHooks) {
     this.database = database;
@@ -51,13 +53,18 @@ export class EmbeddedAccess {
     if (this.#stopped) throw unavailable('The store is stopped.');
     return timed({ hooks: this.#hooks, operation }, async () => {
       try {
-        const done = await within({ ms: WRITE_TIMEOUT_MS, late: 'The write takes too long.' }, write());
+        const writing = write();
+        // It may fail when nobody waits for it any more.
+        partOf(writing);
+        const done = await within({ ms: WRITE_TIMEOUT_MS, late: 'The write takes too long.' }, writing);
         this.#healthy = true;
+        this.#alarmed = false;
         return done;
       } catch (error) {
         this.#failed();
         const cause = await commitError(error);
         this.#hooks.log.error('the embedded store cannot write', { store: 'embedded', error: cause });
+        if (isDiskFull(cause)) this.#alarm();
         throw unavailable(cause);
       }
     });
@@ -67,6 +74,13 @@ export class EmbeddedAccess {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#probe);
+  }
+
+  /** Once, until there is room again. */
+  #alarm(): void {
+    if (this.#alarmed) return;
+    this.#alarmed = true;
+    this.#hooks.onAlarm?.({ kind: 'store_full', detail: 'There is no room on the disk.' });
   }
 
   /** Not ready until a write succeeds; as a replica that is not ready may get none, it tries by itself. */
@@ -81,11 +95,4 @@ export class EmbeddedAccess {
     }, PROBE_MS);
     this.#probe.unref();
   }
-}
-
-/** LMDB's binding hides why a commit failed behind a promise of its own. */
-async function commitError(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error)) return error;
-  const why: unknown = Reflect.get(error, 'commitError');
-  return why instanceof Promise ? why.catch((reason: unknown) => reason) : error;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type EmbeddedDatabase, END } from './embedded-database.ts';
+import { partOf } from './embedded-write.ts';
 import type { InvalidationListener } from './session-store.ts';
 
 const POLL_MS = 100;
@@ -42,7 +43,7 @@ export class EmbeddedChanges {
   /** Adds a change to the write at hand. */
   note(name: string): void {
     this.#written += 1;
-    void this.#database.changes.put([this.#origin, this.#written], { name, at: Date.now() });
+    partOf(this.#database.changes.put([this.#origin, this.#written], { name, at: Date.now() }));
   }
 
   stop(): void {

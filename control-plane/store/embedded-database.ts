@@ -61,7 +61,9 @@ export async function openDatabase(folder: string): Promise<EmbeddedDatabase> {
   const path = join(folder, 'sessions');
   await mkdir(path, { recursive: true, mode: 0o700 });
   // Without overlapping syncs a write is on the disk before its promise resolves, and before anybody sees it.
-  const root = open({ path, maxDbs: 12, overlappingSync: false });
+  // Each write of ours is a transaction by itself. The one that LMDB's binding would put around all
+  // writes of a turn has a promise that nobody holds: a full disk would be an unhandled rejection.
+  const root = open({ path, maxDbs: 12, overlappingSync: false, eventTurnBatching: false });
   await Promise.all(['data.mdb', 'lock.mdb'].map((file) => chmod(join(path, file), 0o600)));
   // Readers of processes that were killed would keep old pages alive.
   root.readerCheck();

@@ -2,6 +2,7 @@ import type { EmbeddedAccess } from './embedded-access.ts';
 import { pathOf, type StreamPath } from './embedded-database.ts';
 import type { EmbeddedRecords } from './embedded-records.ts';
 import type { EmbeddedRows } from './embedded-rows.ts';
+import { partOf } from './embedded-write.ts';
 import { NO_EVENTS, pageOf } from './event-page.ts';
 import { admit, EMPTY_WINDOW, isStale } from './event-window.ts';
 import type { EventAppend, EventPage, EventRead, StoredEvent } from './session-store.ts';
@@ -80,9 +81,9 @@ export class EmbeddedEvents implements EventPart {
     return () => {
       if (!known) this.#rows.dropStream(path);
       if (before === undefined) this.#rows.makeRoom(append.key);
-      void streams.put(path, window);
-      for (const { seq, answer, data } of added) void events.put([...path, seq], { answer, data });
-      for (const seq of dropped) void events.remove([...path, seq]);
+      partOf(streams.put(path, window));
+      for (const { seq, answer, data } of added) partOf(events.put([...path, seq], { answer, data }));
+      for (const seq of dropped) partOf(events.remove([...path, seq]));
     };
   }
 }

@@ -2,6 +2,7 @@ import { type EmbeddedAccess, WRITE_TIMEOUT_MS } from './embedded-access.ts';
 import type { EmbeddedChanges } from './embedded-changes.ts';
 import { pathOf, readParts, readState } from './embedded-database.ts';
 import type { EmbeddedRows } from './embedded-rows.ts';
+import { partOf } from './embedded-write.ts';
 import type { StoreHooks } from './hooks.ts';
 import { QUARANTINE_TTL_MS } from './limits.ts';
 import { unavailable } from './operation.ts';
@@ -71,8 +72,8 @@ export class EmbeddedRecords implements RecordPart {
       const write = () => {
         const { parts, witnesses } = this.#access.database;
         this.#rows.putState(key, next, revision);
-        void parts.put(pathOf(key), { summary, body });
-        void witnesses.put(witness.id, { binding: witness.binding, record: pathOf(key) });
+        partOf(parts.put(pathOf(key), { summary, body }));
+        partOf(witnesses.put(witness.id, { binding: witness.binding, record: pathOf(key) }));
       };
       return { outcome, write };
     });

@@ -1,5 +1,6 @@
 import type { EmbeddedChanges } from './embedded-changes.ts';
 import { type EmbeddedDatabase, END, pathOf, readParts, type StreamPath } from './embedded-database.ts';
+import { partOf } from './embedded-write.ts';
 import { MAX_STREAMS } from './limits.ts';
 import type { RecordState } from './rules.ts';
 import type { RecordKey, RecordUpdate } from './session-store.ts';
@@ -16,7 +17,7 @@ export class EmbeddedRows {
 
   /** `revision` is the one that the write met; undefined where there was no record. */
   putState(key: RecordKey, state: RecordState, revision: number | undefined): void {
-    void this.#database.records.put(pathOf(key), state, (revision ?? 0) + 1);
+    partOf(this.#database.records.put(pathOf(key), state, (revision ?? 0) + 1));
   }
 
   putParts(key: RecordKey, { summary, body }: Pick<RecordUpdate, 'summary' | 'body'>): void {
@@ -24,16 +25,16 @@ export class EmbeddedRows {
     const { parts } = this.#database;
     const stored = readParts(parts.get(pathOf(key)));
     const before = typeof stored === 'object' ? stored : { summary: '', body: '' };
-    void parts.put(pathOf(key), { summary: summary ?? before.summary, body: body ?? before.body });
+    partOf(parts.put(pathOf(key), { summary: summary ?? before.summary, body: body ?? before.body }));
   }
 
   /** Everything of a session. */
   remove(key: RecordKey, witness: string | undefined): void {
     const { records, parts, streams, witnesses } = this.#database;
     const path = pathOf(key);
-    void records.remove(path);
-    void parts.remove(path);
-    if (witness !== undefined) void witnesses.remove(witness);
+    partOf(records.remove(path));
+    partOf(parts.remove(path));
+    if (witness !== undefined) partOf(witnesses.remove(witness));
     for (const stream of [...streams.getKeys({ start: [...path, ''], end: [...path, END] })])
       this.dropStream(stream);
     this.#changes.note(key.name);
@@ -41,9 +42,9 @@ export class EmbeddedRows {
 
   dropStream(path: StreamPath): void {
     const { streams, events } = this.#database;
-    void streams.remove(path);
+    partOf(streams.remove(path));
     for (const event of [...events.getKeys({ start: [...path, 0], end: [...path, END] })])
-      void events.remove(event);
+      partOf(events.remove(event));
   }
 
   /** Makes room for one more stream; streams that began side by side may have left none for several. */

@@ -4,6 +4,7 @@ import type { EmbeddedAccess } from './embedded-access.ts';
 import { CHANGES_KEPT_MS } from './embedded-changes.ts';
 import { isVaultRow, readState, type SessionPath, type StreamPath } from './embedded-database.ts';
 import type { EmbeddedRows } from './embedded-rows.ts';
+import { commitError, partOf } from './embedded-write.ts';
 import { isStale } from './event-window.ts';
 import type { StoreHooks } from './hooks.ts';
 import { isExpired } from './rules.ts';
@@ -28,7 +29,8 @@ export class EmbeddedSweep {
     this.#access = access;
     this.#rows = rows;
     this.#timer = setInterval(() => {
-      this.#sweeping = this.#sweep(Date.now()).catch((error: unknown) => {
+      this.#sweeping = this.#sweep(Date.now()).catch(async (thrown: unknown) => {
+        const error = await commitError(thrown);
         hooks.log.warn('the embedded store could not sweep', { store: 'embedded', error });
       });
     }, INTERVAL_MS);
@@ -56,7 +58,7 @@ export class EmbeddedSweep {
     });
     await this.#each(vault, async (id, row, revision) => {
       if (!isVaultRow(row) || now >= row.until)
-        await vault.ifVersion(id, revision, () => void vault.remove(id));
+        await vault.ifVersion(id, revision, () => partOf(vault.remove(id)));
     });
     await this.#each(quarantine, async (path, { until }) => {
       if (now >= until) await quarantine.remove(path);

@@ -2,6 +2,7 @@ import type { EmbeddedAccess } from './embedded-access.ts';
 import { WRITE_TIMEOUT_MS } from './embedded-access.ts';
 import type { EmbeddedChanges } from './embedded-changes.ts';
 import { isVaultRow, type VaultRow } from './embedded-database.ts';
+import { partOf } from './embedded-write.ts';
 import { unavailable } from './operation.ts';
 import { decideVaultWrite } from './rules.ts';
 import type { VaultEntry, VaultWrite } from './session-store.ts';
@@ -39,7 +40,7 @@ export class EmbeddedVault implements VaultPart {
       const outcome = decideVaultWrite(entry, write);
       if (outcome !== 'write') return { outcome: outcome === 'done' };
       const row: VaultRow = { version, sealed, until: Date.now() + ttlMs };
-      return { outcome: true, change: () => void vault.put(id, row, revision + 1) };
+      return { outcome: true, change: () => partOf(vault.put(id, row, revision + 1)) };
     });
   }
 
@@ -47,7 +48,7 @@ export class EmbeddedVault implements VaultPart {
     const { vault } = this.#access.database;
     await this.#swap('clearVault', id, ({ entry }) =>
       entry?.version === version
-        ? { outcome: true, change: () => void vault.remove(id) }
+        ? { outcome: true, change: () => partOf(vault.remove(id)) }
         : { outcome: false },
     );
   }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
@@ -146,6 +147,45 @@ describe('a program that runs short of something', function () {
       await until('it keeps up', () => hears('normal'));
       await until('it serves', async () => (await other.call('echo')).status === 200);
       expect(stage.backend('rec').view.executionsOf('echo')).to.equal(2);
+    },
+  );
+
+  it(
+    verifies('C10')(
+      'a replica whose disk is full refuses what it cannot keep, says so, and goes on when there is room',
+    ),
+    async () => {
+      await using stage = await start({
+        limits: { anonymousPerSidecar: 10_000, initializePerMinute: 600_000, initializeBurst: 10_000 },
+        config: { audit: { file: '/dev/full' } },
+      });
+      const [replica] = stage.mesh.replicas;
+      if (replica === undefined) throw new Error('no replica');
+      await replica.kill();
+      // A file that may not grow fails as a full disk does, and may be let grow again.
+      await using full = await startLimited(replica, { limits: '-S -f 512' });
+      await until(
+        'the sidecar has it',
+        async () => (await stage.open().catch(() => undefined)) !== undefined,
+      );
+      const before = await stage.open();
+      let refused: string | undefined;
+      const openSome = async () => {
+        for (let n = 0; refused === undefined && n < 500; n += 1) {
+          const padding = { padding: { text: 'x'.repeat(14_000) } };
+          const client = new McpClient({ url: stage.mesh.url, capabilities: { experimental: padding } });
+          const reply = await client.initialize();
+          if (client.sessionId === undefined) refused = `${reply.status} ${reasonOf(reply)}`;
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, openSome));
+      expect(refused).to.equal('503 store_unavailable');
+      await until('it alarms', async () => full.log().some((line) => line.includes('"event":"store_full"')));
+      execFileSync('prlimit', ['--pid', String(full.pid), '--fsize=unlimited']);
+      await until('it goes on', async () => (await stage.open().catch(() => undefined)) !== undefined);
+      expect((await before.call('echo')).status).to.equal(200);
+      expect(await metric(replica, 'outrigger_audit_lost_total')).to.be.at.least(1);
+      expect(full.alive).to.equal(true);
     },
   );
 });
