@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../shared/clock.ts';
 import type { Logger } from '../shared/log.ts';
+import type { LogLevels } from '../shared/log-levels.ts';
 import { VERSION } from '../shared/version.ts';
 import type { BackendRegistry } from './backend/registry.ts';
 import type { AdminSettings } from './config-admin.ts';
@@ -14,6 +15,7 @@ import { type ConfigControl, configAnswers } from './rpc/admin-config-answers.ts
 import { fleetAnswers } from './rpc/admin-fleet-answers.ts';
 import { AdminGate } from './rpc/admin-gate.ts';
 import { AdminLocal } from './rpc/admin-local.ts';
+import { logLevelAnswers } from './rpc/admin-log-level.ts';
 import { AdminPeers } from './rpc/admin-peers.ts';
 import { AdminQuestions } from './rpc/admin-questions.ts';
 import { adminService } from './rpc/admin-service.ts';
@@ -33,6 +35,7 @@ import type { SessionStore } from './store/session-store.ts';
 export interface AdminParts {
   readonly live: LiveSettings;
   readonly log: Logger;
+  readonly levels: LogLevels;
   readonly store: SessionStore;
   readonly keys: Keys;
   readonly registry: BackendRegistry;
@@ -90,6 +93,7 @@ export function administer(parts: AdminParts): AdminApi {
     sessionAnswers({ settings, sessions: stored, plane: sessions, admission, registry, local, peers }),
     fleetAnswers({ plane: sessions, mesh, local, peers, directory }),
     configAnswers({ settings, config, peers }),
+    logLevelAnswers({ replica, levels: parts.levels, peers }),
   ];
   const watches = new AdminWatches();
   const gate = adminGate(parts);

@@ -4,6 +4,7 @@ import { ReadFiles } from '../shared/config/watched-files.ts';
 import { MeshError } from '../shared/errors.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
+import { LogLevels } from '../shared/log-levels.ts';
 import type { Load } from '../shared/overload/monitor.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/tracer.ts';
@@ -75,6 +76,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     ...settings.log,
     fields: { program: 'control-plane', replica: settings.replica },
   });
+  const levels = new LogLevels(log, { configured: settings.log.level, clock: systemClock });
   program.configure({ log, graceMs: settings.limits.drainMs + SHUTDOWN_MARGIN_MS });
   const health = new Health();
   const metrics = createMetrics();
@@ -197,6 +199,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const admin = administer({
     live,
     log,
+    levels,
     store,
     keys,
     registry,
@@ -232,6 +235,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     credentials,
     program,
     log,
+    levels,
     graceMs: SHUTDOWN_MARGIN_MS,
     backends,
     verifier,

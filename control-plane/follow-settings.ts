@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Certificates } from '../shared/config/certificates.ts';
 import type { Program } from '../shared/lifecycle.ts';
-import type { RootLogger } from '../shared/log.ts';
+import type { Logger } from '../shared/log.ts';
+import type { LogLevels } from '../shared/log-levels.ts';
 import { admissionRules } from './admission-rules.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
@@ -21,7 +22,8 @@ export interface FollowOptions {
   /** Of the mesh stream; undefined: plain text. */
   readonly credentials: MeshCredentials | undefined;
   readonly program: Program;
-  readonly log: RootLogger;
+  readonly log: Logger;
+  readonly levels: LogLevels;
   /** What a shutdown may take beyond the drain, in milliseconds. */
   readonly graceMs: number;
   readonly backends: ReachableBackends;
@@ -43,6 +45,7 @@ export function followSettings(options: FollowOptions): void {
     credentials,
     program,
     log,
+    levels,
     graceMs,
     backends,
     verifier,
@@ -62,7 +65,7 @@ export function followSettings(options: FollowOptions): void {
     const rules = admits ? admissionRules(next, onPolicyError) : undefined;
     const limits = isDeepStrictEqual(next.callLimits, before.callLimits) ? undefined : callLimitRules(next);
     return () => {
-      log.setLevel(next.log.level);
+      levels.follow(next.log.level);
       program.configure({ log, graceMs: next.limits.drainMs + graceMs });
       secure?.();
       judge?.();

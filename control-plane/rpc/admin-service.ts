@@ -30,6 +30,7 @@ const CHANGES: ReadonlySet<string> = new Set([
   'refreshBackend',
   'drainReplica',
   'undrainReplica',
+  'setReplicaLogLevel',
   'reloadConfig',
 ]);
 
