@@ -86,7 +86,9 @@ async function replicasOf(
 }
 
 async function sidecars(asked: Asked): Promise<SidecarPage> {
-  const answer = await ask<Partly<ListedSidecars>>(asked, 'ListSidecars', { pageSize: MOST });
+  const { alone } = await replicasOf(asked);
+  const request = { pageSize: MOST, localOnly: alone !== '' };
+  const answer = await ask<Partly<ListedSidecars>>(asked, 'ListSidecars', request);
   const { nextPageToken, unreachable } = answer;
   const shown = answer.sidecars.map(({ name, virtualServer, state, streams, lists }) => {
     const counts: Record<string, number> = {};

@@ -110,7 +110,7 @@ const QUIET: Slot = {
 };
 
 function latest(slots: readonly Slot[]): Slot {
-  return slots.at(-1) ?? QUIET;
+  return slots.findLast(({ calls }) => calls !== undefined) ?? QUIET;
 }
 
 function percentFailed(slots: readonly Slot[]): string {

@@ -12,6 +12,11 @@ export class AskError extends Error {
     this.status = status;
     this.reason = reason;
   }
+
+  /** Whoever asks may not, or nobody may. */
+  get refused(): boolean {
+    return this.status === 401 || this.status === 403 || this.status === 501;
+  }
 }
 
 const PATIENCE_MS = 15_000;
@@ -67,7 +72,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   SILENT: 'It is asked again; the dashboard of another replica knows the same.',
   ADMIN_API_OFF: 'Say there who is an admin, and load this page again.',
   ADMIN_ROLE_MISSING: 'Get one that has the scope or the claim that "admin" names in the configuration.',
-  TOKEN_MISSING: '',
+  CERTIFICATE_MISSING:
+    'A browser cannot show one here: use the outrigger command, or name an admin role as well.',
   UNAUTHENTICATED: 'Get a fresh one from the issuer of admins, meant for this mesh.',
   NOT_LOOPBACK: 'Forward a port to it, or name an admin role in the configuration.',
   OVERLOADED: 'It is asked again.',

@@ -43,14 +43,10 @@ export function moment(value: Timestamp | null | undefined): string {
   return ms === undefined ? '' : new Date(ms).toLocaleString(undefined, { hour12: false });
 }
 
-/** Three digits that count. */
+/** Three digits that count, and all that stand before the point. */
 export function number(value: number): string {
-  if (value === 0) return '0';
-  return value.toLocaleString('en', {
-    maximumSignificantDigits: Math.abs(value) >= 100 ? 6 : 3,
-    maximumFractionDigits: 2,
-    roundingPriority: 'lessPrecision',
-  });
+  const digits = Math.abs(value) >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 };
+  return value.toLocaleString('en', digits);
 }
 
 export function latency(ms: number): string {

@@ -49,12 +49,8 @@ async function pollOverview(): Promise<void> {
 }
 
 async function pollDetails(): Promise<void> {
-  const told = await Promise.allSettled([
-    ask<SidecarPage>('sidecars').then((page) => sidecars.show(page)),
-    sessions.poll(now),
-  ]);
-  const failed = told.find((each) => each.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
+  await sessions.poll(now);
+  sidecars.show(await ask<SidecarPage>('sidecars'));
 }
 
 /** What is missing from an answer, and why. */
@@ -70,9 +66,7 @@ async function guarded(poll: () => Promise<void>): Promise<void> {
   try {
     await poll();
   } catch (thrown) {
-    const status = thrown instanceof AskError ? thrown.status : undefined;
-    const refused = status === 401 || status === 403 || status === 501;
-    if (refused) lock(thrown as AskError);
+    if (thrown instanceof AskError && thrown.refused) lock(thrown);
     else say(explained(thrown), 'bad');
     throw thrown;
   }
@@ -84,7 +78,7 @@ function lock(refusal: AskError): void {
   const first = refusal.reason === 'TOKEN_MISSING';
   useToken(undefined);
   reveal(false);
-  if (refusal.status === 501 || refusal.reason === 'FOREIGN' || refusal.reason === 'NOT_LOOPBACK') {
+  if (NO_TOKEN_HELPS.has(refusal.reason)) {
     say(explained(refusal), 'bad');
   } else if (!window.isSecureContext) {
     say(CLEAR_TEXT, 'bad');
@@ -95,6 +89,7 @@ function lock(refusal: AskError): void {
   }
 }
 
+const NO_TOKEN_HELPS = new Set(['ADMIN_API_OFF', 'CERTIFICATE_MISSING', 'FOREIGN', 'NOT_LOOPBACK']);
 const CLEAR_TEXT =
   'A token would cross the network in clear text from here: forward a port to this machine, or open the dashboard through HTTPS.';
 

@@ -21,8 +21,6 @@ export const SLOT_MS = 10_000;
 const SLOTS = 90;
 /** Replicas' clocks differ by less, and late samples are not missed. */
 const OVERLAP_MS = 30_000;
-/** The slot that runs is not whole yet, and neither is what peers told of the last one. */
-const UNSETTLED_MS = SLOT_MS;
 
 /** The samples of all replicas in the last quarter of an hour. */
 export class Samples {
@@ -55,9 +53,9 @@ export class Samples {
     this.#newest = 0;
   }
 
-  /** The oldest first. */
+  /** The oldest first; the last one is under way. */
   slots(now: number): readonly Slot[] {
-    const last = Math.floor((now - UNSETTLED_MS) / SLOT_MS) * SLOT_MS;
+    const last = Math.ceil(now / SLOT_MS) * SLOT_MS;
     const byEnd = new Map<number, SampleView[][]>();
     for (const known of this.#replicas.values()) {
       const mine = new Map<number, SampleView[]>();
@@ -69,7 +67,11 @@ export class Samples {
     }
     return Array.from({ length: SLOTS }, (_, index) => {
       const at = last - (SLOTS - 1 - index) * SLOT_MS;
-      return slot(at, byEnd.get(at) ?? []);
+      const told = byEnd.get(at) ?? [];
+      const before = byEnd.get(at - SLOT_MS) ?? [];
+      // A rate without those that have not told theirs yet would look like a slump.
+      const early = at === last && told.length < before.length;
+      return { ...slot(at, told), ...(early ? { calls: undefined, failures: undefined } : {}) };
     });
   }
 }

@@ -1,5 +1,5 @@
 import type { SessionPage, SessionView } from '../wire.ts';
-import { AskError, ask } from './asking.ts';
+import { AskError, ask, explained } from './asking.ts';
 import { byId, element } from './dom.ts';
 import { ago, number, own } from './format.ts';
 import { type Row, Table } from './table.ts';
@@ -40,7 +40,7 @@ export class Sessions {
     this.#next.addEventListener('click', () => this.#turn([...this.#tokens, this.#nextToken]));
   }
 
-  /** Rejects with `AskError`; a filter that is wrong is said beside it. */
+  /** Rejects with `AskError` where nobody may ask; what else is wrong is said beside the filter. */
   async poll(now: () => number): Promise<void> {
     const asked = { filter: this.#filter, pageToken: this.#tokens.at(-1) ?? '' };
     try {
@@ -49,8 +49,8 @@ export class Sessions {
       if (asked.filter !== this.#filter || asked.pageToken !== this.#tokens.at(-1)) return;
       this.#show(page, now());
     } catch (thrown) {
-      if (!(thrown instanceof AskError) || thrown.status !== 400) throw thrown;
-      this.#problem.textContent = thrown.message;
+      if (thrown instanceof AskError && thrown.refused) throw thrown;
+      this.#problem.textContent = explained(thrown);
       this.#problem.hidden = false;
     }
   }
