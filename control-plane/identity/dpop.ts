@@ -38,6 +38,8 @@ export interface ProofCheckerOptions {
   readonly most?: number;
 }
 
+type ProofKey = Awaited<ReturnType<typeof EmbeddedJWK>>;
+
 /** How old a proof may be. */
 const LONGEST_AGE_MS = 60_000;
 /** A proof that was used is remembered for so long: longer than any replica would take it, though its clock were 50 s behind. */
@@ -46,6 +48,8 @@ const REMEMBERED_MS = 120_000;
 const MOST_PROOFS = 60_000;
 const LONGEST_PROOF = 8 * 1024;
 const LONGEST_JTI = 256;
+/** More names than a sidecar has. */
+const MOST_URLS = 8;
 const REQUEST_NAME = /^[A-Za-z0-9_-]{16,64}$/;
 
 /**
@@ -56,6 +60,8 @@ const REQUEST_NAME = /^[A-Za-z0-9_-]{16,64}$/;
  */
 export class ProofChecker {
   readonly #options: ProofCheckerOptions;
+  /** Of each verdict the key of its latest proof, by the first part of the proof. */
+  readonly #keys = new WeakMap<CallerIdentity, { readonly head: string; readonly key: ProofKey }>();
   /** By principal, within the present time. */
   readonly #used = new Map<string, number>();
   #usedUntil = 0;
@@ -84,14 +90,16 @@ export class ProofChecker {
   }
 
   /** The proof's `jti`, once everything else about it is good. */
-  async #examine({ token }: CallerIdentity, boundTo: string, proof: Proof | undefined): Promise<string> {
+  async #examine(identity: CallerIdentity, boundTo: string, proof: Proof | undefined): Promise<string> {
     if (proof === undefined || proof.jwt.length > LONGEST_PROOF) throw new TokenFault('ERR_PROOF_MISSING');
-    const { jwk } = decodeProtectedHeader(proof.jwt);
+    // All proofs of a client begin alike: its key is compared and read once.
+    const head = proof.jwt.slice(0, proof.jwt.indexOf('.'));
+    const kept = this.#keys.get(identity);
+    const known = kept?.head === head ? kept.key : undefined;
     // Before any signature is verified: with the token's own key or not at all.
-    if (jwk === undefined || (await calculateJwkThumbprint(jwk)) !== boundTo)
-      throw new TokenFault('ERR_PROOF_KEY', 'jwk');
+    if (known === undefined) await requireKey(proof.jwt, boundTo);
     const { algorithms, clock, clockToleranceMs } = this.#options;
-    const { payload } = await jwtVerify(proof.jwt, EmbeddedJWK, {
+    const { payload, key } = await jwtVerify(proof.jwt, known === undefined ? EmbeddedJWK : () => known, {
       typ: 'dpop+jwt',
       algorithms: [...algorithms],
       maxTokenAge: LONGEST_AGE_MS / 1_000,
@@ -101,12 +109,14 @@ export class ProofChecker {
     const { htm, htu, ath, jti } = payload;
     if (htm !== proof.method) throw new TokenFault('ERR_PROOF_REQUEST', 'htm');
     const url = typeof htu === 'string' ? normalUrl(htu) : undefined;
-    if (url === undefined || !proof.urls.some((each) => normalUrl(each) === url))
+    const urls = proof.urls.slice(0, MOST_URLS);
+    if (url === undefined || !urls.some((each) => normalUrl(each) === url))
       throw new TokenFault('ERR_PROOF_REQUEST', 'htu');
-    if (ath !== createHash('sha256').update(token).digest('base64url'))
+    if (ath !== createHash('sha256').update(identity.token).digest('base64url'))
       throw new TokenFault('ERR_PROOF_TOKEN', 'ath');
     if (typeof jti !== 'string' || jti === '' || jti.length > LONGEST_JTI)
       throw new TokenFault('ERR_PROOF_MALFORMED', 'jti');
+    if (known === undefined) this.#keys.set(identity, { head, key });
     return jti;
   }
 
@@ -132,6 +142,12 @@ export class ProofChecker {
     this.#options.log.debug('a proof of possession was refused', { error: cause });
     return new MeshError('invalid_dpop_proof', WHY[cause.code] ?? MALFORMED, { cause });
   }
+}
+
+async function requireKey(jwt: string, boundTo: string): Promise<void> {
+  const { jwk } = decodeProtectedHeader(jwt);
+  if (jwk === undefined || (await calculateJwkThumbprint(jwk)) !== boundTo)
+    throw new TokenFault('ERR_PROOF_KEY', 'jwk');
 }
 
 /** A bound token under the scheme of bearers (RFC 9449 §7.2): perhaps a stolen one. */

@@ -414,7 +414,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     behaviour: 'a proof is good for the URL that it names',
     file: 'control-plane/identity/dpop.ts',
-    find: 'url === undefined || !proof.urls.some((each) => normalUrl(each) === url)',
+    find: 'url === undefined || !urls.some((each) => normalUrl(each) === url)',
     replace: 'url === undefined',
     tests: ['test/unit/identity-dpop.test.ts'],
   },

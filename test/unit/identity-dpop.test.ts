@@ -117,6 +117,15 @@ describe('a proof of possession', () => {
     });
   }
 
+  it(verifies('I16')('is looked at no less where one with the same key was good before'), async () => {
+    const { check, shown, made } = await scene();
+    await check(shown(made()));
+    for (const [name, code, changes] of forged)
+      expect(await codeOf(check(shown(made(changes)))), name).to.equal(`invalid_dpop_proof ${code}`);
+    expect(await codeOf(check(shown(made({}, stranger))))).to.equal('invalid_dpop_proof ERR_PROOF_KEY');
+    await check(shown(made()));
+  });
+
   it(verifies('I16')('of a stranger\u2019s key is refused, though it is whole in itself'), async () => {
     const { check, shown, made } = await scene();
     expect(await codeOf(check(shown(made({}, stranger))))).to.equal('invalid_dpop_proof ERR_PROOF_KEY');
