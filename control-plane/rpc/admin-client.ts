@@ -1,3 +1,4 @@
+import { checkServerIdentity } from 'node:tls';
 import {
   Client,
   type ClientReadableStream,
@@ -7,19 +8,27 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import type { Authorities } from '../../shared/config/certificates.ts';
 import { retryAfter } from '../../shared/rpc/retry-info.ts';
+import { spiffeIdOf } from '../../shared/spiffe-id.ts';
 import { ADMIN_SERVICE } from './admin-protocol.ts';
 import { isLoopback } from './mesh-server.ts';
+import { tlsChannel } from './tls-channel.ts';
 
 /** A message as the proto loader has it. */
 export type AdminMessage = Readonly<Record<string, unknown>>;
+
+export interface AdminTls extends Authorities {
+  /** The replica's SPIFFE id, looked at instead of its name. */
+  readonly serverId?: string;
+}
 
 export interface AdminTarget {
   /** Of any replica, `host:port`. */
   readonly address: string;
   readonly token: string | undefined;
   /** PEM. Without `ca` plain text, which goes to this machine alone. */
-  readonly tls: { readonly ca: string; readonly cert?: string; readonly key?: string } | undefined;
+  readonly tls: AdminTls | undefined;
 }
 
 /** Why an admin question has no answer. */
@@ -54,12 +63,11 @@ export class AdminConnection {
   /** Connects with the first call. Throws `AdminCallError` where a token would leave this machine in clear text. */
   constructor({ address, token, tls }: AdminTarget) {
     if (tls === undefined && !isLoopback(address)) throw new AdminCallError(inClearText(address));
-    const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
-    const channel =
-      tls === undefined
-        ? credentials.createInsecure()
-        : credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
-    this.#client = new Client(address, channel, { 'grpc.enable_http_proxy': 0 });
+    const channel = tls === undefined ? PLAIN_TEXT : secured(address, tls);
+    this.#client = new Client(address, channel.credentials, {
+      ...channel.options,
+      'grpc.enable_http_proxy': 0,
+    });
     if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
   }
 
@@ -114,6 +122,20 @@ function definition(method: string): MethodDefinition<object, object> {
   const found = ADMIN_SERVICE[method];
   if (found === undefined) throw new Error(`the admin API has no method ${method}`);
   return found;
+}
+
+const PLAIN_TEXT = { credentials: credentials.createInsecure(), options: {} };
+
+function secured(address: string, { serverId, ...certificates }: AdminTls): ReturnType<typeof tlsChannel> {
+  return tlsChannel(address, {
+    certificates,
+    check: (host, certificate) => {
+      if (serverId === undefined) return checkServerIdentity(host, certificate);
+      return spiffeIdOf(certificate.subjectaltname) === serverId
+        ? undefined
+        : new Error(`it is not ${serverId}`);
+    },
+  });
 }
 
 function inClearText(address: string) {

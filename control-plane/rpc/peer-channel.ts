@@ -1,9 +1,8 @@
-import { isIP } from 'node:net';
-import { createSecureContext } from 'node:tls';
 import { ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';
 import { matchesSpiffe, spiffeIdOf } from '../../shared/spiffe-id.ts';
 import type { MeshTlsSettings } from '../settings.ts';
 import { isLoopback } from './mesh-server.ts';
+import { tlsChannel } from './tls-channel.ts';
 
 export interface PeerChannel {
   readonly credentials: ChannelCredentials;
@@ -17,8 +16,6 @@ const OPTIONS: ChannelOptions = {
   'grpc.enable_http_proxy': 0,
   'grpc.enable_retries': 0,
 };
-/** Stands in the handshake for an address, which may not (RFC 6066 §3). */
-const NAMELESS = 'control-plane.outrigger';
 
 /**
  * How this replica reaches another: under its own certificate, and whoever answers must
@@ -31,16 +28,12 @@ export function peerChannel(address: string, tls: MeshTlsSettings | undefined): 
     return { credentials: ChannelCredentials.createInsecure(), options: OPTIONS, proven: false };
   }
   const { certificates, replicas } = tls;
-  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-  const credentials = ChannelCredentials.createFromSecureContext(
-    createSecureContext({ ...certificates, minVersion: 'TLSv1.3' }),
-    {
-      checkServerIdentity: (_, { subjectaltname }) =>
-        isReplica(replicas, spiffeIdOf(subjectaltname)) ? undefined : new Error('this is no replica'),
-    },
-  );
-  const name = isIP(host) === 0 ? host : NAMELESS;
-  return { credentials, options: { ...OPTIONS, 'grpc.ssl_target_name_override': name }, proven: true };
+  const { credentials, options } = tlsChannel(address, {
+    certificates,
+    check: (_, { subjectaltname }) =>
+      isReplica(replicas, spiffeIdOf(subjectaltname)) ? undefined : new Error('this is no replica'),
+  });
+  return { credentials, options: { ...OPTIONS, ...options }, proven: true };
 }
 
 /** Whether an id is that of a replica. */

@@ -1,6 +1,8 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { ChannelCredentials, Server, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { AdminPeers } from '../../control-plane/rpc/admin-peers.ts';
@@ -10,6 +12,7 @@ import type { KnownReplica } from '../../control-plane/rpc/replica-directory.ts'
 import { createLogger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
 import { AdminClient, type Message } from '../support/admin-client.ts';
+import { OUTRIGGER } from '../support/build.ts';
 import { AUTHORITY, KEY } from '../support/certificates.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
@@ -206,6 +209,34 @@ describe('the admin API over TLS', function () {
       expect(client.connected).to.equal(false);
     }
   });
+
+  it(
+    verifies('ADM-2')('the command line shows the certificate, and looks at the id of the replica'),
+    async () => {
+      const [ca, cert, key] = ['ca.pem', 'cert.pem', 'key.pem'].map((name) => join(folder, name));
+      await writeFile(ca ?? '', AUTHORITY);
+      await writeFile(cert ?? '', ADMIN);
+      await writeFile(key ?? '', KEY);
+      const shown = [
+        ['--ca', ca],
+        ['--cert', cert],
+        ['--key', key],
+      ]
+        .flat()
+        .map(String);
+      const address = ['--address', mesh.replicas[0]?.grpc ?? ''];
+      const outrigger = (...args: readonly string[]) =>
+        promisify(execFile)(process.execPath, [OUTRIGGER, ...args, ...address, ...shown], {
+          timeout: 20_000,
+        });
+      expect((await outrigger('replicas', 'get', 'b')).stdout).to.match(/^REPLICA .*\nb +SERVING/);
+      const { stdout, stderr } = await outrigger('sidecars', 'get', 'node-1', '--server-id', CONTROL_PLANE);
+      expect(stdout).to.match(/^SIDECAR .*\nnode-1 +default/);
+      expect(stderr).to.equal('');
+      const other = await outrigger('replicas', '--server-id', ROOT).catch((error: unknown) => error);
+      expect(other).to.have.property('code', 69);
+    },
+  );
 
   it(verifies('ADM-1')('a replica that is away is named'), async () => {
     const [, second] = mesh.replicas;

@@ -21,6 +21,7 @@ import {
   sessionsView,
   sessionView,
   sidecarsView,
+  sidecarView,
   statsView,
   type View,
 } from './views.ts';
@@ -147,6 +148,11 @@ class AdminCommands {
           view: sidecarsView,
         }),
     );
+    this.#leaf(command.command('get'), 'one of them, and each list that it answers')
+      .argument('<sidecar>')
+      .action((name: string, options: AdminOptions) =>
+        this.#ask(options, { method: 'GetSidecar', request: named('sidecars', name), view: sidecarView }),
+      );
   }
 
   replicas(command: Command): void {
@@ -157,6 +163,11 @@ class AdminCommands {
           view: replicasView,
         }),
     );
+    this.#leaf(command.command('get'), 'one of them')
+      .argument('<replica>')
+      .action((name: string, options: AdminOptions) =>
+        this.#ask(options, { method: 'GetReplica', request: named('replicas', name), view: replicaView }),
+      );
     this.#leaf(command.command('drain'), 'send its sidecars to the others; it goes on running')
       .argument('<replica>')
       .action((name: string, options: AdminOptions) =>
@@ -270,6 +281,7 @@ class AdminCommands {
       .option('--ca <file>', 'who vouches for the replica: TLS')
       .option('--cert <file>', 'a certificate of your own')
       .option('--key <file>', 'and its key')
+      .option('--server-id <id>', 'the SPIFFE id of the replica, where its certificate has no name')
       .addHelpText('after', EXIT_CODES);
     return watch ? leaf.option('-w, --watch', 'again and again, until you stop it') : leaf;
   }

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { certificateFaults } from '../../../shared/config/certificates.ts';
 import type { Environment } from '../../../shared/config/variables.ts';
 import { EXIT_USAGE, ExitError } from '../../../shared/lifecycle.ts';
-import type { AdminTarget } from '../../rpc/admin-client.ts';
+import type { AdminTarget, AdminTls } from '../../rpc/admin-client.ts';
 
 /** Which replica is asked, and what it is shown, as the command line says. */
 export interface TargetOptions {
@@ -10,6 +11,7 @@ export interface TargetOptions {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
+  readonly serverId?: string;
 }
 
 export const DEFAULT_ADDRESS = '127.0.0.1:4290';
@@ -32,12 +34,17 @@ function tokenOf({ tokenFile }: TargetOptions, env: Environment): string | undef
   return token;
 }
 
-function tlsOf({ ca, cert, key }: TargetOptions) {
+function tlsOf({ ca, cert, key, serverId }: TargetOptions): AdminTls | undefined {
   if ((cert === undefined) !== (key === undefined) || (cert !== undefined && ca === undefined))
     throw new ExitError('--cert and --key go together, with --ca', EXIT_USAGE);
+  if (ca === undefined && serverId !== undefined)
+    throw new ExitError('--server-id goes with --ca', EXIT_USAGE);
   if (ca === undefined) return undefined;
   const client = cert === undefined || key === undefined ? {} : { cert: read(cert), key: read(key) };
-  return { ca: read(ca), ...client };
+  const tls = { ca: read(ca), ...client, ...(serverId === undefined ? {} : { serverId }) };
+  const [fault] = certificateFaults(tls);
+  if (fault !== undefined) throw new ExitError(`--${fault.part}: ${fault.message}`, EXIT_USAGE);
+  return tls;
 }
 
 function read(file: string): string {

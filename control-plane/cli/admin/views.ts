@@ -104,6 +104,11 @@ const LISTS: Columns = [
   { title: 'VERSION', text: ({ version }) => text(version) },
 ];
 
+const SIDECAR_LISTS: Columns = [
+  { title: 'SESSION', text: ({ session }) => id(session) },
+  ...LISTS.filter(({ title }) => title !== 'SIDECAR'),
+];
+
 const RELOADS: Columns = [
   { title: 'REPLICA', text: ({ replica }) => text(replica) },
   { title: 'OUTCOME', text: ({ outcome }) => text(outcome) },
@@ -119,6 +124,12 @@ export const statsView = listView('replicas', STATS, 'There are no replicas.');
 export const reloadView = listView('results', RELOADS, 'Nothing was reloaded.');
 
 export const sessionView: View = (session, width) => sessionsView({ sessions: [session] }, width);
+/** With every list that it answers. */
+export const sidecarView: View = (sidecar, width) => {
+  const lists = rows(sidecar['lists']);
+  const own = sidecarsView({ sidecars: [sidecar] }, width);
+  return lists.length === 0 ? own : `${own}\n${table(lists, { columns: SIDECAR_LISTS, width })}`;
+};
 export const replicaView: View = (replica, width) => replicasView({ replicas: [replica] }, width);
 export const logLevelView: View = (level, width) => table([level], { columns: LOG_LEVEL, width });
 export const backendView: View = (backend, width) => backendsView({ backends: [backend] }, width);
