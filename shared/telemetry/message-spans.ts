@@ -63,7 +63,7 @@ export function withTrace(
   const bytes = Buffer.concat(pieces);
   const { params, meta } = scanMessage(bytes, { ids: 'any' });
   const whole = { start: 0, end: bytes.length };
-  if (params === undefined || !isObject(bytes, params)) return pieces;
+  if (params === undefined) return pieces;
   if (meta === undefined) {
     if (!always) return pieces;
     const member = Buffer.concat([META_KEY, OPEN, membersOf(trace), CLOSE]);
