@@ -57,6 +57,8 @@ const WRONG: ReadonlySet<status> = new Set([
 const STRANGER: ReadonlySet<status> = new Set([status.UNAUTHENTICATED, status.PERMISSION_DENIED]);
 /** Attempts further off than this are brought forward when there is no home, in milliseconds. */
 const HASTE_MS = 4_000;
+/** Without a home, the name of the replicas is looked up this often, in milliseconds. */
+const HASTY_LOOKUP_MS = 1_000;
 const MAX_CREDENTIALS = 1_000;
 /** What unfinished answers of one stream may hold, in bytes. */
 const HOLD_BYTES = 32 * 1024 * 1024;
@@ -76,7 +78,9 @@ export class ReplicaPool implements StreamOwner {
   #elected = false;
   #retry: NodeJS.Timeout | undefined;
   #election: NodeJS.Timeout | undefined;
+  /** Absent for a static list, and while a look-up is under way. */
   #lookup: NodeJS.Timeout | undefined;
+  #lookedUpAt = Number.NEGATIVE_INFINITY;
   #closing: (() => void) | undefined;
   #closed = false;
 
@@ -212,6 +216,7 @@ export class ReplicaPool implements StreamOwner {
       replica.notBefore = replica.askedUntil + replica.backoff.next({ homeless });
     }
     if (homeless) this.#hasten(now);
+    if (homeless) this.#lookUpSoon();
     this.#fill();
   }
 
@@ -339,7 +344,17 @@ export class ReplicaPool implements StreamOwner {
     this.#fill();
   }
 
+  /** The replicas that stood at known addresses may stand at others by now. */
+  #lookUpSoon(): void {
+    if (this.#lookup === undefined) return;
+    clearTimeout(this.#lookup);
+    const wait = Math.max(0, this.#lookedUpAt + HASTY_LOOKUP_MS - performance.now());
+    this.#lookup = setTimeout(() => void this.#resolve(), wait);
+  }
+
   async #resolve(): Promise<void> {
+    this.#lookup = undefined;
+    this.#lookedUpAt = performance.now();
     try {
       const addresses = await resolveAddresses(this.#options.replicas);
       if (this.#closed) return;
@@ -348,7 +363,8 @@ export class ReplicaPool implements StreamOwner {
       this.#options.log.warn('the replicas could not be looked up', { error });
     }
     if (this.#closed) return;
-    this.#lookup = setTimeout(() => void this.#resolve(), LOOKUP_MS);
+    const wait = this.#home === undefined ? HASTY_LOOKUP_MS : LOOKUP_MS;
+    this.#lookup = setTimeout(() => void this.#resolve(), wait);
   }
 
   #find(address: string): Replica | undefined {
