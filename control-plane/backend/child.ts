@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../shared/log.ts';
 import { BackendFault } from './backend.ts';
 import { type ChildRecords, signalGroup } from './child-records.ts';
+import { outOfDescriptors } from './faults.ts';
 import { LineReader } from './line-reader.ts';
 
 /** How to start a server that speaks on its standard input and output. */
@@ -46,6 +47,7 @@ export class Child {
   #isGone = false;
   #ending: Promise<void> | undefined;
 
+  /** Throws BackendFault `busy` when there is no file descriptor for its pipes. */
   constructor(options: ChildOptions) {
     const { command, args, env, cwd } = options.command;
     this.#records = options.records;
@@ -54,6 +56,11 @@ export class Child {
       this.#resolveGone = resolve;
     });
     this.#process = spawn(command, args, { env, cwd, stdio: 'pipe', detached: true, windowsHide: true });
+    // Without descriptors Node makes no pipes, whatever its types say, and tells why in an event.
+    if (Reflect.get(this.#process, 'stdout') == null) {
+      this.#process.once('error', () => {});
+      throw outOfDescriptors();
+    }
     this.#listen(options);
     if (this.#process.pid !== undefined) this.#records.add(this.#process.pid);
   }

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { comeBackMs } from '../../shared/come-back.ts';
+import { isOutOfDescriptors } from '../../shared/overload/gauges.ts';
 import { BackendFault } from './backend.ts';
 
 /** A status that is no answer, with what came beside it. */
@@ -59,7 +61,18 @@ export function faultOfError(error: Error, written: boolean): BackendFault {
     ? new BackendFault('interrupted', 'The connection to the backend ended before the answer.', {
         cause: error,
       })
-    : new BackendFault('unreachable', 'The backend cannot be reached.', { cause: error, executed: 'no' });
+    : isOutOfDescriptors(error)
+      ? outOfDescriptors(error)
+      : new BackendFault('unreachable', 'The backend cannot be reached.', { cause: error, executed: 'no' });
+}
+
+/** This replica has no file descriptor left to reach it by: that tells nothing of the backend. */
+export function outOfDescriptors(cause?: unknown): BackendFault {
+  return new BackendFault('busy', 'No file descriptor is left for the backend.', {
+    cause,
+    executed: 'no',
+    retryAfterMs: comeBackMs(),
+  });
 }
 
 /** A request that could not even be begun. */

@@ -152,18 +152,23 @@ export class StdioBackend implements Backend {
     }
     if (!children.take())
       throw new BackendFault('busy', 'No more children may be started.', { executed: 'no' });
-    const link = new StdioLink({
-      ...this.#options,
-      slots: this.#slots,
-      deadlines: this.#deadlines,
-      onGone: () => {
-        children.release();
-        this.#links.delete(link);
-        if (!link.isEnding) this.#restarts.ended(startedAt);
-      },
-    });
-    this.#links.add(link);
-    return link;
+    try {
+      const link = new StdioLink({
+        ...this.#options,
+        slots: this.#slots,
+        deadlines: this.#deadlines,
+        onGone: () => {
+          children.release();
+          this.#links.delete(link);
+          if (!link.isEnding) this.#restarts.ended(startedAt);
+        },
+      });
+      this.#links.add(link);
+      return link;
+    } catch (thrown) {
+      children.release();
+      throw thrown;
+    }
   }
 }
 

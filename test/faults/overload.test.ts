@@ -9,6 +9,7 @@ import { verifies } from '../requirements.ts';
 import { McpClient, reasonOf } from '../support/mcp-client.ts';
 import { TestProcess } from '../support/process.ts';
 import { metric, type Stage, startStage, until } from '../support/stage.ts';
+import { stdioBackendCommand } from '../support/stdio-backend.ts';
 
 /** So few that a flood takes them all. */
 const FEW = '-n 96';
@@ -50,7 +51,8 @@ describe('a program that runs short of something', function () {
       'G8',
     )('a replica with no file descriptor left lives on, says so, and takes new work again'),
     async () => {
-      await using stage = await start();
+      const { command, args, env, cwd } = stdioBackendCommand();
+      await using stage = await start({ more: { kid: { command, args, env, cwd } } });
       const [replica] = stage.mesh.replicas;
       if (replica === undefined) throw new Error('no replica');
       await replica.kill();
@@ -121,7 +123,7 @@ describe('a program that runs short of something', function () {
     ),
     async () => {
       await using stage = await start({
-        config: { overload: { eventLoop: { shrink: '100ms', shed: '200ms' } } },
+        config: { overload: TIMELY },
       });
       const [replica] = stage.mesh.replicas;
       if (replica === undefined) throw new Error('no replica');
@@ -131,15 +133,7 @@ describe('a program that runs short of something', function () {
       const running = client.beginCall('echo', { n: 1 });
       await held.arrived;
       const hears = (state: string) => saysOverload(replica, { state, kind: 'event_loop' });
-      for (
-        const giveUpAt = performance.now() + 30_000;
-        !hears('shedding') && performance.now() < giveUpAt;
-      ) {
-        await replica.kill('SIGSTOP');
-        await sleep(400);
-        await replica.kill('SIGCONT');
-        await sleep(20);
-      }
+      await holdUp(replica, () => hears('shedding'));
       const refused = await other.call('echo');
       expect([refused.status, reasonOf(refused)]).to.deep.equal([503, 'overloaded']);
       held.release();
@@ -149,6 +143,45 @@ describe('a program that runs short of something', function () {
       expect(stage.backend('rec').view.executionsOf('echo')).to.equal(2);
     },
   );
+
+  it(
+    verifies('C10')(
+      'the sidecars of a replica that begins nothing new go to another, and nothing runs twice',
+    ),
+    async () => {
+      await using stage = await start({ replicas: 2, config: { overload: TIMELY } });
+      const client = await stage.open();
+      const replicas = await Promise.all(
+        stage.mesh.replicas.map(async (replica) => ({
+          replica,
+          sessions: await metric(replica, 'outrigger_sessions'),
+        })),
+      );
+      const [home, other] = replicas.sort((a, b) => b.sessions - a.sessions).map(({ replica }) => replica);
+      if (home === undefined || other === undefined) throw new Error('no replicas');
+      const held = stage.backend('rec').hold('tools/call');
+      const running = client.beginCall('echo', { n: 1 });
+      await held.arrived;
+      await holdUp(home, () => saysOverload(home, { state: 'shedding', kind: 'event_loop' }));
+      held.release();
+      expect((await running.reply()).status).to.equal(200);
+      await until('the other serves it', async () => (await client.call('echo')).status === 200);
+      await until('the other has it', async () => (await metric(other, 'outrigger_sessions')) > 0);
+      expect(stage.backend('rec').view.executionsOf('echo')).to.equal(2);
+    },
+  );
+
+  it(verifies('C10')('a sidecar whose event loop does not keep up refuses by itself'), async () => {
+    await using stage = await start({ sidecarConfig: { overload: TIMELY } });
+    const { sidecar } = stage.mesh;
+    const client = await stage.open();
+    await holdUp(sidecar, () => saysOverload(sidecar, { state: 'shedding', kind: 'event_loop' }));
+    const refused = await client.call('echo');
+    expect([refused.status, reasonOf(refused)]).to.deep.equal([503, 'overloaded']);
+    expect((await fetch(`${sidecar.ops}/readyz`)).status, 'its agent stays in service').to.equal(200);
+    expect(await metric(sidecar, 'outrigger_sidecar_shed_total')).to.be.at.least(1);
+    await until('it serves', async () => (await client.call('echo')).status === 200);
+  });
 
   it(
     verifies('C10')(
@@ -190,6 +223,8 @@ describe('a program that runs short of something', function () {
   );
 });
 
+/** What a loop that is stopped again and again does not keep. */
+const TIMELY = { eventLoop: { shrink: '100ms', shed: '200ms' } };
 const REFUSED = 'outrigger_sidecar_connections_refused_total';
 
 /** In the place of one that was killed, with less: file descriptors, or memory. */
@@ -220,6 +255,16 @@ function keptConnection(client: McpClient): Disposable & { ping(): Promise<numbe
     },
     [Symbol.dispose]: () => agent.destroy(),
   };
+}
+
+/** Lets the program run for moments only, until it shows. */
+async function holdUp(program: TestProcess, shows: () => boolean): Promise<void> {
+  for (const giveUpAt = performance.now() + 30_000; !shows() && performance.now() < giveUpAt; ) {
+    await program.kill('SIGSTOP');
+    await sleep(400);
+    await program.kill('SIGCONT');
+    await sleep(20);
+  }
 }
 
 /** Connections that say nothing; many of them are turned away. */

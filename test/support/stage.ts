@@ -29,6 +29,8 @@ export interface StageOptions {
   readonly replicas?: number;
   /** 1 when absent. */
   readonly sidecars?: number;
+  /** Keys of the sidecars' configuration file. */
+  readonly sidecarConfig?: Readonly<Record<string, unknown>>;
   /** The section of that name; without one the mesh takes anybody. */
   readonly identity?: Readonly<Record<string, unknown>>;
   /** More for the environment of every process of the mesh. */
@@ -92,6 +94,7 @@ function meshOptions(
     replicas = 1,
     sidecars = 1,
     identity,
+    sidecarConfig = {},
   }: StageOptions,
   backends: ReadonlyMap<string, RecordingBackend>,
 ): MeshOptions {
@@ -106,5 +109,6 @@ function meshOptions(
     limits,
     ...sections,
   };
-  return { replicas, sidecars, store: 'embedded', anonymous: identity === undefined, config, files };
+  const anonymous = identity === undefined;
+  return { replicas, sidecars, store: 'embedded', anonymous, config, sidecarConfig, files };
 }
