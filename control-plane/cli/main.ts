@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EXIT_USAGE, runProgram } from '../../shared/lifecycle.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../../shared/log.ts';
 import { VERSION } from '../../shared/version.ts';
 import { loadSettings } from '../config.ts';
 import { checkPolicies } from '../policy-check.ts';
 import { addAdminCommands } from './admin/commands.ts';
+import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { addInjectCommands } from './inject.ts';
 import type { UpOptions } from './plan.ts';
 import { ACTIONS, KINDS, type PolicyOptions, policyCheck } from './policy.ts';
@@ -217,6 +218,21 @@ addAdminCommands(outrigger, {
   write: (text) => process.stdout.write(text),
   complain: (text) => process.stderr.write(text),
 });
+
+outrigger
+  .command('completion')
+  .description('print a script with which a shell completes commands and options')
+  .addArgument(new Argument('<shell>', 'whose').choices(SHELLS))
+  .addHelpText(
+    'after',
+    `
+  bash   source <(outrigger completion bash)                     in ~/.bashrc
+  zsh    source <(outrigger completion zsh)                      in ~/.zshrc, after compinit
+  fish   outrigger completion fish > ~/.config/fish/completions/outrigger.fish`,
+  )
+  .action((shell: Shell) => {
+    process.stdout.write(completionScript(shell, outrigger));
+  });
 
 outrigger
   .command('version')
