@@ -101,7 +101,7 @@ export function administer(parts: AdminParts): AdminApi {
     channelzService(gate),
   ]);
   return {
-    questions: new AdminQuestions({ gate, answers, log }),
+    questions: new AdminQuestions({ gate, answers, audit: parts.audit, log }),
     start: () => directory.start(),
     endWatches: () => watches.stop(),
     async stop() {

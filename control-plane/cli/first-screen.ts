@@ -42,6 +42,7 @@ export function firstScreen({ plan, settings, children, cwd }: ScreenFacts): str
     `  curl -s ${url} -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \\`,
     `    -d '${INITIALIZE}'`,
     ...killHint(plan, pidOf),
+    ...dashboardHint(plan, settings),
     '',
     'Ctrl-C ends everything.',
     '',
@@ -65,6 +66,12 @@ function killHint({ replicas }: Plan, pidOf: (name: string) => string): string[]
     `  ${kill(first)}    (${first.spec.name}; or ${kill(second)}, ${second.spec.name}) in the middle of a session:`,
     '    it goes on at the other replica, and the killed one is started again',
   ];
+}
+
+/** Where somebody is an admin. */
+function dashboardHint({ replicas: [first] }: Plan, { admin }: Settings): string[] {
+  if (first === undefined || admin === undefined) return [];
+  return [`  http://${showAddress(first.ops)}/ in a browser: the dashboard of the mesh`];
 }
 
 function describe(backend: BackendSettings): string {

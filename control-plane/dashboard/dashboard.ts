@@ -80,7 +80,8 @@ export class Dashboard {
     const { remoteAddress = '', remotePort = 0 } = socket;
     // An IPv4 address on a socket for both families.
     const peer = `${remoteAddress.replace(/^::ffff:/, '')}:${remotePort}`;
-    const admin = await questions.admit(headers.authorization, peer);
+    const about = `dashboard ${name}`;
+    const admin = await questions.admit(headers.authorization, { peer, about });
     return { answer: await question({ replica, questions, admin, parameters: new URLSearchParams(query) }) };
   }
 }

@@ -1,14 +1,16 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { Audit } from '../session/audit.ts';
 import type { AdminAnswers, Answer } from './admin-answers.ts';
 import { AdminFault, toRefusal } from './admin-fault.ts';
-import type { Admin, AdminGate } from './admin-gate.ts';
+import { type Admin, type AdminGate, NotAdmin } from './admin-gate.ts';
 import { ADMIN_SERVICE } from './admin-protocol.ts';
 
 export interface AdminQuestionsOptions {
   readonly gate: AdminGate;
   readonly answers: readonly AdminAnswers[];
+  readonly audit: Audit;
   readonly log: Logger;
 }
 
@@ -31,11 +33,23 @@ export class AdminQuestions {
     this.#methods = new Map(options.answers.flatMap(({ methods }) => Object.entries(methods)));
   }
 
-  /** `peer` is the address that asks, `host:port`. Rejects as the gate does. */
-  admit(authorization: string | undefined, peer: string): Promise<Admin> {
+  /** `peer` is the address that asks, `host:port`; `about` is for the audit, which has who is known and may not. Rejects as the gate does. */
+  async admit(
+    authorization: string | undefined,
+    { peer, about }: { readonly peer: string; readonly about: string },
+  ): Promise<Admin> {
+    const { gate, audit } = this.#options;
     const metadata = new Metadata();
     if (authorization !== undefined) metadata.set('authorization', authorization);
-    return this.#options.gate.admit(metadata, peer);
+    try {
+      return await gate.admit(metadata, peer);
+    } catch (thrown) {
+      if (thrown instanceof NotAdmin) {
+        const { principal, reason } = thrown;
+        audit.record({ action: 'admin.call', method: about, outcome: 'denied', principal, reason });
+      }
+      throw thrown;
+    }
   }
 
   /** `method` as in `admin.proto`; the answer holds what its message has, and nothing else. */

@@ -50,7 +50,8 @@ describe('what the dashboard asks a replica', function () {
   let admin: Record<string, string>;
 
   before(async () => {
-    const config = { admin: { scope: 'mesh:admin', dashboardHosts: ['mesh.example'] } };
+    const admins = { scope: 'mesh:admin', dashboardHosts: ['mesh.example'] };
+    const config = { admin: admins, audit: { stdout: true } };
     setting = await startSetting({ store: 'embedded', replicas: 2, config });
     alice = await setting.open();
     await alice.client.request('tools/list');
@@ -106,6 +107,8 @@ describe('what the dashboard asks a replica', function () {
       expect(refused.status, path).to.equal(403);
       expect(json(refused)).to.include({ reason: 'ADMIN_ROLE_MISSING' });
     }
+    const audited = /"method":"dashboard overview","outcome":"denied".*"subject":"alice"/;
+    await until('it is in the audit', () => setting.mesh.log().some((line) => audited.test(line)));
   });
 
   it(verifies('ADM-1')('it tells of all replicas, and is kept by nobody'), async () => {
