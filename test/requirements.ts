@@ -359,7 +359,6 @@ export const PROTOCOL = {
   },
   'OBS-1': {
     text: "Metrics, traces, audit and logs as ARCHITECTURE.md names them; no token, session id or secret in any of them, in the store, in errors or in a core dump's environment.",
-    partly: 'logs, errors, audit and the store; traces are not written yet',
   },
 } as const satisfies Record<string, Entry>;
 
