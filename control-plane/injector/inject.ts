@@ -69,7 +69,7 @@ export function forEachTemplate(
 }
 
 function addSidecar(template: TemplateEditor, settings: InjectionSettings): void {
-  const virtualServer = template.annotations[VIRTUAL_SERVER] ?? settings.virtualServer;
+  const virtualServer = template.said(VIRTUAL_SERVER) ?? settings.virtualServer;
   const env: Record<string, readonly string[]> = {};
   for (const container of template.containers()) {
     const added = addEnvironment(template, container.path);

@@ -58,7 +58,7 @@ function unwished(template: TemplateEditor, { demandOptIn }: InjectOptions): Tem
 }
 
 function impossible(template: TemplateEditor): TemplateOutcome | undefined {
-  const server = template.annotations[VIRTUAL_SERVER];
+  const server = template.said(VIRTUAL_SERVER);
   if (server !== undefined && !VIRTUAL_SERVER_NAME.test(server)) {
     return { reason: 'invalid_annotation', detail: VIRTUAL_SERVER };
   }

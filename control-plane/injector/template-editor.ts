@@ -20,6 +20,11 @@ export class TemplateEditor {
     this.#root = root;
   }
 
+  /** What is said under this name, as an annotation or else as a label. */
+  said(name: string): string | undefined {
+    return this.annotations[name] ?? this.labels[name];
+  }
+
   get labels(): Readonly<Record<string, string>> {
     return textsAt(this.at(['metadata', 'labels']), []);
   }

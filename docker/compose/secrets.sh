@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes, once, what the mesh of docker/compose.yaml proves itself by: an authority, a
-# certificate for the replicas and one for the sidecars, with SPIFFE ids, and the keys of
-# the session records. secrets.sh FOLDER USER
+# certificate for the replicas, one for the sidecars and one for an admin, with SPIFFE ids,
+# and the keys of the session records. secrets.sh FOLDER USER
 set -eu
 umask 077
 folder=$1
@@ -23,6 +23,7 @@ certificate() {
 }
 certificate replica 'DNS:replica-a,DNS:replica-b,URI:spiffe://mesh.example/control-plane'
 certificate sidecar 'URI:spiffe://mesh.example/agent'
+certificate admin 'URI:spiffe://mesh.example/admin'
 
 openssl rand -base64 32 > server.key
 openssl rand -base64 32 > index.key

@@ -46,6 +46,19 @@ describe('injection', () => {
     },
   );
 
+  it('a label chooses the virtual server, and an annotation wins over it', () => {
+    const chosen = (metadata: Parameters<typeof pod>[1]) => {
+      const { object } = inject(pod({}, metadata), asked);
+      return (JSON.parse(String(at(sidecarOf(object), ['env', 2, 'value']))) as { virtualServer: string })
+        .virtualServer;
+    };
+    const labels = { 'outrigger.dev/virtual-server': 'tickets' };
+    expect(chosen({ labels })).to.equal('tickets');
+    const annotations = { 'outrigger.dev/virtual-server': 'files' };
+    expect(chosen({ labels, annotations })).to.equal('files');
+    expect(chosen({})).to.equal('default');
+  });
+
   it('the sidecar takes the configuration that it is given', () => {
     const { object } = inject(pod({}, { annotations: { 'outrigger.dev/virtual-server': 'tickets' } }), asked);
     const config = at(sidecarOf(object), ['env', 2, 'value']);
