@@ -40,10 +40,16 @@ export async function ask<Answer>(
   const asker = token;
   const query = new URLSearchParams(parameters).toString();
   const response = await reach(`data/${question}${query === '' ? '' : `?${query}`}`);
-  const answer: unknown = await response.json().catch(() => ({ reason: 'NO_JSON', message: '' }));
+  const { status } = response;
+  const answer: unknown = await response.json().catch(() => {
+    throw new AskError(status, {
+      reason: 'NO_REPLICA',
+      message: `No replica answers like that (${status}).`,
+    });
+  });
   // Whoever asked has left meanwhile.
   if (asker !== token) throw new AskError(0, { reason: 'LEFT', message: '' });
-  if (!response.ok) throw new AskError(response.status, answer as Refusal);
+  if (!response.ok) throw new AskError(status, answer as Refusal);
   return answer as Answer;
 }
 

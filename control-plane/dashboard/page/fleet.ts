@@ -3,8 +3,9 @@ import { element, state } from './dom.ts';
 import { ago, memory, milliseconds, moment, number, own, span, words } from './format.ts';
 import { type Row, Table } from './table.ts';
 
-/** Lost replicas that the page goes on showing. */
+/** Lost replicas that the page goes on showing, and for how long. */
 const MOST_LOST = 20;
+const LOST_MS = 900_000;
 
 /** Replicas, those among them that fell silent while somebody looked. */
 export class Replicas {
@@ -32,9 +33,11 @@ export class Replicas {
   }
 
   show(overview: Overview): void {
-    const { replicas, alone } = overview;
+    const { replicas, alone, now } = overview;
     for (const replica of replicas) this.#seen.set(replica.name, replica);
     const present = new Set(replicas.map(({ name }) => name));
+    for (const [name, { heartbeatTime }] of this.#seen)
+      if (now - (milliseconds(heartbeatTime) ?? 0) > LOST_MS) this.#seen.delete(name);
     const lost = [...this.#seen.values()].filter(({ name }) => !present.has(name));
     // Without the store nobody knows who is there.
     const shown = alone === '' ? lost.slice(-MOST_LOST) : [];

@@ -116,7 +116,6 @@ function say(text: string, kind: 'warn' | 'bad'): void {
   if (notice.textContent === text) return;
   notice.textContent = text;
   notice.className = `notice ${kind}`;
-  notice.hidden = text === '';
 }
 
 function start(): void {
