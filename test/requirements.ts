@@ -618,7 +618,6 @@ export const FAULTS = {
   },
   B9: {
     text: 'backend URL resolves to private/loopback/link-local, rebinding between check and connect, `0x7f.1`, `[::ffff:10.0.0.1]` → blocked at connect-time by IP (unless allow-listed); use `net.BlockList`, not a parser of our own',
-    partly: 'configured URLs; none are learned at run time yet',
   },
   B10: {
     text: 'gzip bomb; 100 stacked encodings → identity only via `undici.request`; 7.30.2 fetch already refuses >5 encodings (CVE-2026-22036)',

@@ -52,8 +52,9 @@ interface Found {
 const KEPT_MS = 24 * 3_600_000;
 /** Another replica may have learned something else meanwhile. */
 const CHECK_MS = 30_000;
-/** A backend that refuses everything must not send the mesh around for everything. */
-const AGAIN_MS = 5_000;
+/** A backend that refuses everything must not send the mesh around for everything: so often in so long. */
+const MOST_ASKED = 3;
+const ASKED_WITHIN_MS = 15_000;
 const PAUSE_MS = 2_000;
 
 /**
@@ -70,7 +71,8 @@ export class Discovery {
   #checkUntil = 0;
   /** Not looked at yet. */
   #challenge: Challenge | undefined;
-  #askedAt = Number.NEGATIVE_INFINITY;
+  /** When it was followed, the latest last. */
+  readonly #asked: number[] = [];
   #failure: { readonly error: MeshError; readonly until: number } | undefined;
   #reading: Promise<LoginProvider | undefined> | undefined;
   #asking: Promise<LoginProvider> | undefined;
@@ -97,7 +99,10 @@ export class Discovery {
   /** The backend answered 401: before the next credential, what it says is followed. */
   challenged(challenge: Challenge): void {
     if (this.#asking !== undefined) return;
-    if (this.#known !== undefined && this.#options.clock.now() - this.#askedAt < AGAIN_MS) return;
+    const { clock } = this.#options;
+    const [first = 0] = this.#asked;
+    const often = this.#asked.length === MOST_ASKED && clock.now() - first < ASKED_WITHIN_MS;
+    if (this.#known !== undefined && often) return;
     this.#challenge = challenge;
   }
 
@@ -108,7 +113,10 @@ export class Discovery {
    */
   current(): Promise<LoginProvider | undefined> {
     if (this.#challenge !== undefined) return this.#ask(this.#challenge);
-    if (this.#options.clock.now() < this.#checkUntil) return Promise.resolve(this.known);
+    const now = this.#options.clock.now();
+    if (this.known === undefined && this.#failure !== undefined && now < this.#failure.until)
+      return Promise.reject(this.#failure.error);
+    if (now < this.#checkUntil) return Promise.resolve(this.known);
     return this.reread();
   }
 
@@ -143,14 +151,13 @@ export class Discovery {
 
   async #discover(challenge: Challenge): Promise<LoginProvider> {
     const { backend, clock, notes } = this.#options;
-    if (this.#failure !== undefined && clock.now() < this.#failure.until) throw this.#failure.error;
-    this.#askedAt = clock.now();
+    this.#asked.push(clock.now());
+    if (this.#asked.length > MOST_ASKED) this.#asked.shift();
     try {
       const before = (await notes.read<Found>(this.#name))?.note;
       const found = await this.#find(joined(challenge, before?.challenge));
       await notes.put(this.#name, found, KEPT_MS);
       this.#failure = undefined;
-      this.#challenge = undefined;
       this.#checkUntil = clock.now() + CHECK_MS;
       const provider = this.#adopt(found);
       this.#options.onOutcome({ backend, issuer: found.issuer });
@@ -160,10 +167,11 @@ export class Discovery {
       const error = thrown instanceof MeshError ? thrown : unavailable(backend, messageOf(thrown));
       this.#options.onOutcome({ backend, issuer: undefined, cause: error.cause ?? error });
       this.#failure = { error, until: clock.now() + PAUSE_MS * (0.5 + Math.random() / 2) };
+      // What held until now holds on; otherwise the backend is asked again, which may say something else by then.
       if (this.#known === undefined) throw error;
-      // What held until now holds on, until the backend refuses again.
-      this.#challenge = undefined;
       return this.#known.provider;
+    } finally {
+      this.#challenge = undefined;
     }
   }
 

@@ -108,6 +108,8 @@ export class Browser {
     this.#turn += 1;
     const place = new URL(url);
     place.host = places[this.#turn % places.length] ?? '';
+    // TLS ends before them.
+    place.protocol = 'http:';
     return place;
   }
 }

@@ -14,14 +14,17 @@ export interface DiscoverStage extends AsyncDisposable {
   /** Where the mesh's callers come from. */
   readonly idp: OidcProvider;
   readonly publicUrl: string;
+  /** Other backends than before. */
+  configure(mcpServers: Readonly<Record<string, unknown>>): Promise<void>;
   /** A session of somebody whose client opens URLs. */
-  open(person: string): Promise<McpClient>;
+  open(person: string, sidecar?: number): Promise<McpClient>;
   browser(person: string): Browser;
   /** The person does what the client was asked to do, in a fresh browser. */
   logIn(person: string, asked: Reply): Promise<Page>;
 }
 
-export interface DiscoverStageOptions extends Pick<MeshOptions, 'replicas' | 'store' | 'logLevel'> {
+export interface DiscoverStageOptions
+  extends Pick<MeshOptions, 'replicas' | 'sidecars' | 'spread' | 'logLevel'> {
   /** Of the hub. */
   readonly url: string;
   /** More for the hub's credential. */
@@ -33,7 +36,7 @@ export interface DiscoverStageOptions extends Pick<MeshOptions, 'replicas' | 'st
 }
 
 export async function startDiscoverStage(options: DiscoverStageOptions): Promise<DiscoverStage> {
-  const { url, credential = {}, backends = {}, replicas = 1, store, logLevel = 'info' } = options;
+  const { url, credential = {}, backends = {}, replicas = 1, sidecars = 1, spread = false } = options;
   const publicUrl = options.publicUrl ?? `http://127.0.0.1:${await freePort()}`;
   const idp = await startOidcProvider({ redirectUris: [`${publicUrl}/connect/signed-in`] });
   const client = {
@@ -41,13 +44,15 @@ export async function startDiscoverStage(options: DiscoverStageOptions): Promise
     auth: 'client_secret_basic',
     secret: { env: 'OUTRIGGER_TEST_CLIENT_SECRET' },
   };
+  const around = {
+    identity: { issuers: [{ issuer: idp.url, jwksUri: idp.jwksUri, audiences: [MESH] }] },
+    connect: { publicUrl, issuers: [{ issuer: idp.url, client }] },
+  };
   const mesh = await startMesh({
-    ...{ replicas, logLevel },
-    ...(store === undefined ? {} : { store }),
+    ...{ replicas, sidecars, spread, logLevel: options.logLevel ?? 'info' },
     config: {
+      ...around,
       mcpServers: { hub: { url, credential: { strategy: 'discover', ...credential } }, ...backends },
-      identity: { issuers: [{ issuer: idp.url, jwksUri: idp.jwksUri, audiences: [MESH] }] },
-      connect: { publicUrl, issuers: [{ issuer: idp.url, client }] },
     },
     env: { OUTRIGGER_TEST_CLIENT_SECRET: CLIENT.secret },
   }).catch(async (error: unknown) => {
@@ -60,9 +65,14 @@ export async function startDiscoverStage(options: DiscoverStageOptions): Promise
   const browser = (person: string) => new Browser({ person, behind });
   return {
     ...{ mesh, idp, publicUrl, browser },
-    async open(person) {
+    configure: (mcpServers) => mesh.configure({ ...around, mcpServers }),
+    async open(person, sidecar = 0) {
       const token = await idp.token({ sub: person });
-      return McpClient.open({ url: mesh.url, token, capabilities: { elicitation: { url: {} } } });
+      return McpClient.open({
+        url: mesh.urls[sidecar] ?? '',
+        token,
+        capabilities: { elicitation: { url: {} } },
+      });
     },
     logIn: (person, asked) => browser(person).open(askedUrl(asked)),
     async [Symbol.asyncDispose]() {

@@ -21,6 +21,8 @@ export interface OidcProvider extends AsyncDisposable {
   readonly jwksUri: string;
   /** What was asked at the token endpoint, in order, and what came of it. */
   readonly grants: readonly Grant[];
+  /** Who has registered dynamically, in order. */
+  readonly registered: readonly string[];
   /** An access token of this provider, for a person, without a login. */
   token(options?: TokenOptions): Promise<string>;
   /** From now on a token is refused wherever it is shown to the provider. */
@@ -85,6 +87,8 @@ export interface ProviderOptions {
   readonly accessSeconds?: number;
   /** What a person is called here. */
   readonly account?: (person: string) => string;
+  /** Knows clients by their metadata documents (CIMD), which it reads where these hosts really are. */
+  readonly documents?: Readonly<Record<string, () => string>>;
 }
 
 export const CLIENT = { id: 'mesh', secret: 'the-secret-of-the-mesh-at-its-provider' };
@@ -114,6 +118,7 @@ class RunningProvider implements OidcProvider {
   readonly url: string;
   readonly clientKey: string;
   readonly grants: Grant[] = [];
+  readonly registered: string[] = [];
   stop = async () => {};
   readonly #options: ProviderOptions;
   readonly #clientJwk: JWK;
@@ -214,6 +219,7 @@ class RunningProvider implements OidcProvider {
       'scope',
       'resource',
     ]);
+    oidc.on('registration_create.success', (_, client) => this.registered.push(client.clientId));
     oidc.on('refresh_token.saved', (token) => this.#refreshTokens.add(token));
     oidc.use(async (context, next) => {
       await next();
@@ -269,6 +275,7 @@ class RunningProvider implements OidcProvider {
         introspection: { enabled: true },
         revocation: { enabled: true },
         registration: { enabled: true },
+        clientIdMetadataDocument: { enabled: this.#options.documents !== undefined },
         resourceIndicators: {
           enabled: true,
           defaultResource: () => MESH,
@@ -282,6 +289,7 @@ class RunningProvider implements OidcProvider {
           }),
         },
       },
+      fetch: (url, request) => this.#read(String(url), request),
       interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
       routes: { jwks: '/jwks' },
     };
@@ -309,6 +317,13 @@ class RunningProvider implements OidcProvider {
     }
     const grantId = await grant.save();
     await oidc.interactionFinished(request, response, { consent: { grantId } });
+  }
+
+  /** It reads nothing from this machine, save where it is told that a host is here; TLS ends before that. */
+  #read(url: string, request: RequestInit | undefined): Promise<Response> {
+    const { host, pathname } = new URL(url);
+    const place = this.#options.documents?.[host]?.();
+    return place === undefined ? fetch(url, request) : fetch(`http://${place}${pathname}`);
   }
 
   /** RFC 8693. */
