@@ -10,7 +10,7 @@ import { loadProtos } from '../../shared/rpc/proto-files.ts';
 import { AdminFault, toServiceError } from './admin-fault.ts';
 import type { AdminGate } from './admin-gate.ts';
 
-export const CHANNELZ = 'grpc.channelz.v1.Channelz';
+const CHANNELZ = 'grpc.channelz.v1.Channelz';
 export const CHANNELZ_PROTO = 'grpc/channelz/v1/channelz.proto';
 
 /** A service, and what answers it. */
