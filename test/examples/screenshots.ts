@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { startChromium } from '../support/chromium.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { type Mesh, startMesh } from '../support/mesh.ts';
 import { RecordingBackend } from '../support/recording-backend.ts';
+import { indexedPng } from './indexed-png.ts';
 
 /**
  * `npm run screenshots`: the pictures of the dashboard in docs/images, taken of a mesh that lives through
@@ -152,8 +153,10 @@ async function steal(mesh: Mesh, { issuer, agents }: Pick<Life, 'issuer' | 'agen
 
 async function take(browser: Browser, { mesh, issuer }: Pick<Life, 'mesh' | 'issuer'>): Promise<void> {
   const token = issuer.token({ sub: 'root', scope: 'mesh:admin' });
+  const heights = { light: 1_380, dark: 760 };
   for (const colorScheme of ['light', 'dark'] as const) {
-    const context = await browser.newContext({ colorScheme, viewport: { width: 1200, height: 760 } });
+    const viewport = { width: 1_200, height: heights[colorScheme] };
+    const context = await browser.newContext({ colorScheme, viewport });
     const page = await context.newPage();
     await page.goto(`${mesh.replicas[0]?.ops}/`);
     await page.getByLabel('A token with the admin role').fill(token);
@@ -166,25 +169,10 @@ async function take(browser: Browser, { mesh, issuer }: Pick<Life, 'mesh' | 'iss
       await page.getByRole('button', { name: LATE }).click();
       await page.getByRole('dialog').getByText('is missing since').waitFor();
     }
-    const fullPage = colorScheme === 'light';
-    const shot = await page.screenshot({ fullPage });
-    await writeFile(join(FOLDER, `dashboard-${colorScheme}.webp`), await asWebp(context, shot));
+    const shot = await indexedPng(context, await page.screenshot());
+    await writeFile(join(FOLDER, `dashboard-${colorScheme}.png`), shot);
     await context.close();
   }
-}
-
-/** Without loss, and smaller than PNG; the browser knows how. */
-async function asWebp(context: BrowserContext, png: Buffer): Promise<Buffer> {
-  const page: Page = await context.newPage();
-  const encode = `(async (source) => {
-    const image = await createImageBitmap(await (await fetch(source)).blob());
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    canvas.getContext('2d').drawImage(image, 0, 0);
-    const blob = await canvas.convertToBlob({ type: 'image/webp', quality: 1 });
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
-  })('data:image/png;base64,${png.toString('base64')}')`;
-  return Buffer.from(String(await page.evaluate(encode)), 'base64');
 }
 
 await picture();

@@ -23,10 +23,13 @@ export function span(ms: number): string {
   return `${whole} ${large.unit}${small === undefined || rest === 0 ? '' : ` ${rest} ${small.unit}`}`;
 }
 
-/** How long ago, by the clock of the replica that answers. */
+/** How long ago, by the clock of the replica that answers, in the largest unit. */
 export function ago(value: Timestamp | null | undefined, now: number): string {
   const ms = milliseconds(value);
-  return ms === undefined ? '' : `${span(Math.max(0, now - ms))} ago`;
+  if (ms === undefined) return '';
+  const passed = Math.max(0, now - ms);
+  const step = STEPS.find((each) => passed >= each.ms);
+  return step === undefined ? 'now' : `${Math.floor(passed / step.ms)} ${step.unit} ago`;
 }
 
 export function clockTime(ms: number): string {
