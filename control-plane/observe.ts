@@ -5,9 +5,11 @@ import type { StrategyEnvironment } from './credentials/issuing-strategy.ts';
 import type { IdentityBinding } from './identity/caller.ts';
 import type { PolicyError } from './identity/cedar-engine.ts';
 import type { Metrics } from './ops/metrics.ts';
+import type { ExchangeCounter } from './rpc/exchange.ts';
 import type { Refusal } from './session/admission.ts';
 import { type Audit, NO_AUDIT } from './session/audit.ts';
 import type { SessionObserver } from './session/session-observer.ts';
+import type { StoreHooks } from './store/hooks.ts';
 
 export interface Watching {
   readonly metrics: Metrics;
@@ -70,6 +72,7 @@ export function observeSessions({ metrics, log, audit, tracer }: Watching): Sess
     audited: audit !== NO_AUDIT,
     decided: (event) => audit.record(event),
     created(session) {
+      metrics.sessionsCreated.inc();
       log.info('session created', { session });
     },
     restored(result, durationMs) {
@@ -91,10 +94,14 @@ export function observeSessions({ metrics, log, audit, tracer }: Watching): Sess
       });
     },
     ended(session, reason) {
+      metrics.sessionsEnded.inc({ reason });
       log.info('session left this replica', { session, reason });
     },
     otherVersion() {
       metrics.otherVersions.inc();
+    },
+    refused(reason) {
+      metrics.requestErrors.inc({ reason });
     },
     dropped(kind) {
       metrics.lateFrames.inc({ kind });
@@ -110,12 +117,28 @@ function bindingOf(bindingKey: string): IdentityBinding {
   return { issuer, subject, tenant };
 }
 
+/** What became of exchanges: nearly all of them are messages that are answered. */
+export function countExchanges({ exchangeDurations }: Metrics): ExchangeCounter {
+  const message = exchangeDurations.of({ kind: 'message', outcome: 'answered' });
+  return (kind, outcome, ms) => {
+    const usual = kind === 'message' && outcome === 'answered';
+    (usual ? message : exchangeDurations.of({ kind, outcome })).observe(ms / 1_000);
+  };
+}
+
+/** What the store was asked, and how long that took. */
+export function countOperations({ storeOperations }: Metrics): NonNullable<StoreHooks['onLatency']> {
+  return (operation, ms, failed) =>
+    storeOperations.of({ operation, outcome: failed ? 'failed' : 'ok' }).observe(ms / 1_000);
+}
+
 /** What callers were not admitted to: counted, and for whoever looks closer logged. */
 export function observeRefusals({ metrics, log, audit }: Watching): (refusal: Refusal) => void {
   return ({ caller, use: { action, message, asked }, item: { backend, kind, name, visible }, why }) => {
     metrics.admissionRefusals.inc({ backend, reason: why });
     log.debug('a caller was not admitted', { backend, method: action, kind, reason: why });
-    const where = { session: asked?.session.adminName, traceparent: asked?.trace?.['traceparent'], message };
+    const { traceparent, 'x-request-id': requestId } = asked?.trace ?? {};
+    const where = { session: asked?.session.adminName, traceparent, requestId, message };
     const what = { backend, kind, item: name, visible, method: message.scanned.method, reason: why };
     audit.record({ action: 'call', outcome: 'denied', caller, ...where, ...what });
   };

@@ -43,6 +43,8 @@ export interface AuditEvent {
   readonly scopes?: readonly string[] | undefined;
   /** W3C Trace Context, of the request that asked. */
   readonly traceparent?: string | undefined;
+  /** By which logs know the request. */
+  readonly requestId?: string | undefined;
   /** The request that asked: its arguments are kept only where configuration asks for them. */
   readonly message?: Message | undefined;
 }

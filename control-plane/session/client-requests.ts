@@ -125,6 +125,7 @@ export class ClientRequests {
 
   #refuse({ session, caller }: Turn, call: RunningCall, error: MeshError): void {
     if (error.reason === 'internal') this.#options.onFault(error, call.requestId);
+    this.#options.calls.observer.refused(error.reason);
     call.fail(
       error,
       this.#options.logins.answer(error, { session, caller, id: call.id, requestId: call.requestId }),
@@ -213,14 +214,21 @@ export class ClientRequests {
   }
 
   #note(
-    { session, caller, message, trace }: Turn,
+    { session, caller, message, trace, exchange }: Turn,
     item: Named,
     decision: Pick<AuditEvent, 'outcome' | 'reason'>,
   ): void {
     const { observer } = this.#options.calls;
     if (!observer.audited) return;
     const about = { caller, session: session.adminName, method: message.scanned.method, ...item, message };
-    observer.decided({ action: 'call', ...about, traceparent: trace?.['traceparent'], ...decision });
+    const { requestId } = exchange;
+    observer.decided({
+      action: 'call',
+      ...about,
+      traceparent: trace?.['traceparent'],
+      requestId,
+      ...decision,
+    });
   }
 
   /** A call that is to run as a task: its answer names the task. */

@@ -28,7 +28,7 @@ export interface DispatcherOptions {
   readonly load: Load;
   readonly observer: SessionObserver;
   /** Takes it up, as `take` does, under the eyes of whoever looks. */
-  readonly watch: (exchange: Exchange, take: () => void) => void;
+  readonly watch: (exchange: Exchange, take: ExchangeHandler) => void;
   /** A fault of our own, for the log. */
   readonly onFault: (error: MeshError, requestId: string) => void;
 }
@@ -42,16 +42,16 @@ export class Dispatcher {
   }
 
   readonly handle: ExchangeHandler = (exchange) => {
-    this.#options.watch(exchange, () => this.#take(exchange));
+    this.#options.watch(exchange, this.#take);
   };
 
-  #take(exchange: Exchange): void {
+  readonly #take: ExchangeHandler = (exchange) => {
     this.#dispatch(exchange).catch((thrown: unknown) => {
       const error = MeshError.from(thrown);
       if (error.reason === 'internal') this.#options.onFault(error, exchange.requestId);
       exchange.reply.fail(error);
     });
-  }
+  };
 
   #dispatch(exchange: Exchange): Promise<void> {
     switch (exchange.kind) {

@@ -3,7 +3,7 @@ import { scanMessage } from '../../shared/json-rpc/scan.ts';
 import type { Logger } from '../../shared/log.ts';
 import { describeMessage, faultOfAnswer, traceIn } from '../../shared/telemetry/message-spans.ts';
 import type { Attributes, Span, TraceContext, Tracer } from '../../shared/telemetry/tracer.ts';
-import type { Departure, Exchange, ExchangeWatcher } from '../rpc/exchange.ts';
+import type { Departure, Exchange, ExchangeHandler, ExchangeWatcher } from '../rpc/exchange.ts';
 import type { LiveSession } from './live-session.ts';
 
 export interface WatchOptions {
@@ -15,13 +15,13 @@ export interface WatchOptions {
 export function watchExchanges({
   tracer,
   log,
-}: WatchOptions): (exchange: Exchange, take: () => void) => void {
+}: WatchOptions): (exchange: Exchange, take: ExchangeHandler) => void {
   return (exchange, take) => {
-    if (tracer === undefined && !log.debugs()) return take();
+    if (tracer === undefined && !log.debugs()) return take(exchange);
     const watched = new WatchedExchange(exchange, { tracer, log });
     exchange.watcher = watched;
-    if (tracer === undefined || watched.span === undefined) take();
-    else tracer.within(watched.span, take);
+    if (tracer === undefined || watched.span === undefined) take(exchange);
+    else tracer.within(watched.span, () => take(exchange));
   };
 }
 

@@ -80,7 +80,7 @@ export interface SessionPlaneOptions {
   /** A backend shows somebody something new, or what it shows counts otherwise since the rules are others. */
   readonly onItems: (list: ShownItems) => void;
   /** Takes an exchange up, as `take` does, under the eyes of whoever looks. Absent: nobody does. */
-  readonly watch?: (exchange: Exchange, take: () => void) => void;
+  readonly watch?: (exchange: Exchange, take: ExchangeHandler) => void;
   /** A fault of our own, for the log, with the id of the request that met it. */
   readonly onFault: (error: MeshError, requestId: string) => void;
 }
@@ -222,7 +222,7 @@ export function createSessionPlane(options: SessionPlaneOptions): SessionPlane {
     slow: new SlowStreams(clock, limits.streamAfterMs),
     load: options.load,
     observer,
-    watch: options.watch ?? ((_exchange, take) => take()),
+    watch: options.watch ?? ((exchange, take) => take(exchange)),
     onFault: options.onFault,
   });
   return {

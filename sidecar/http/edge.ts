@@ -211,7 +211,8 @@ export class Edge {
       return;
     }
     const { kind, body, scanned, ids } = crossing;
-    const { sessionId, protocolVersion, lastEventId, traceparent, tracestate, requestId = '' } = head;
+    const { sessionId, protocolVersion, lastEventId, requestId = '' } = head;
+    const { traceparent, tracestate } = watch?.trace ?? head;
     const answer = new ExchangeAnswer(response, this.state, {
       kind,
       context: this.#context(head, crossing),
@@ -229,7 +230,6 @@ export class Edge {
           lastEventId,
           traceparent,
           tracestate,
-          ...watch?.trace,
           requestId,
           body,
           scanned,

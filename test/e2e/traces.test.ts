@@ -125,25 +125,18 @@ describe('traces', () => {
     expect(call?.attributes).to.include({ 'outrigger.backend': 'kid', 'network.transport': 'pipe' });
   });
 
-  it(
-    verifies('OBS-1')('a session is opened, and a credential had, in the trace of whoever asks'),
-    async () => {
-      const { client } = await setting.open();
-      const { traced, traceId } = tracing(setting, client);
-      traced.sessionId = undefined;
-      await traced.initialize();
+  it(verifies('OBS-1')('a session is opened in the trace of whoever asks'), async () => {
+    const { client } = await setting.open();
+    const { traced, traceId } = tracing(setting, client);
+    traced.sessionId = undefined;
+    await traced.initialize();
 
-      const spans = await collected(traceId, 'control-plane client initialize');
-      chain(
-        spans,
-        'sidecar server initialize',
-        'control-plane server initialize',
-        'control-plane client initialize',
-      );
-      const seen = setting.backend.view.requests({ rpc: 'initialize' }).at(-1);
-      expect(seen?.headers['traceparent']).to.match(new RegExp(`^00-${traceId}-`));
-    },
-  );
+    const names = ['sidecar server initialize', 'control-plane server initialize'];
+    const spans = await collected(traceId, ...names, 'control-plane client initialize');
+    chain(spans, ...names, 'control-plane client initialize');
+    const seen = setting.backend.view.requests({ rpc: 'initialize' }).at(-1);
+    expect(seen?.headers['traceparent']).to.match(new RegExp(`^00-${traceId}-`));
+  });
 
   it(verifies('OBS-1')('what fails says so, by its code or its reason'), async () => {
     const { client } = await setting.open();
@@ -161,6 +154,18 @@ describe('traces', () => {
     expect(unknown?.attributes['error.type']).to.equal('-32602');
     const [edge] = chain(spans, 'sidecar server tools/call fail');
     expect(edge?.attributes['error.type']).to.equal('tool_error');
+  });
+
+  it('who listens has its answer when the stream stands; who leaves is a span too', async () => {
+    const { client } = await setting.open();
+    const { traceId, traced } = tracing(setting, client);
+    const stream = await traced.listen();
+    const listens = ['sidecar server GET /mcp', 'control-plane server GET /mcp'];
+    chain(await collected(traceId, ...listens), ...listens);
+    stream.drop();
+    await traced.end();
+    const leaves = ['sidecar server DELETE /mcp', 'control-plane server DELETE /mcp'];
+    chain(await collected(traceId, ...leaves), ...leaves);
   });
 
   it('a trace that cannot be read, or none, begins another', async () => {
