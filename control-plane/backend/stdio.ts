@@ -1,4 +1,5 @@
 import type { Logger } from '../../shared/log.ts';
+import { NEVER } from '../../shared/never.ts';
 import {
   type Backend,
   type BackendEvents,
@@ -172,7 +173,6 @@ export class StdioBackend implements Backend {
   }
 }
 
-const NEVER = new AbortController().signal;
 const NOBODY: BackendEvents = { message() {}, lost() {} };
 
 /** The promise, unless the signal comes first; the promise itself goes on. */

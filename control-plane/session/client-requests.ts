@@ -10,6 +10,7 @@ import {
 } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
+import { NEVER } from '../../shared/never.ts';
 import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -67,8 +68,6 @@ const LEVEL_MS = 2_000;
 
 const EMPTY = Buffer.from('{}');
 const TRUE = Buffer.from('true');
-/** Calls are cancelled at their backend, by name; no signal of ours tears them down. */
-const NEVER = new AbortController().signal;
 
 const LISTS: Readonly<Record<string, ListKind>> = {
   'tools/list': 'tools',
@@ -400,6 +399,7 @@ export class ClientRequests {
       link,
       caller,
       method: call.method,
+      // It is cancelled at its backend, by name; no signal of ours tears it down.
       signal: NEVER,
       trace,
       // What a task needs of the backend's state is checked by its id.

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { request } from '../../shared/json-rpc/envelope.ts';
 import { slice } from '../../shared/json-rpc/message.ts';
+import { NEVER } from '../../shared/never.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import type { Item } from '../virtual-server/item.ts';
@@ -30,7 +31,6 @@ const CAPABILITIES: Readonly<Record<ListKind, string>> = {
   resourceTemplates: 'resources',
   prompts: 'prompts',
 };
-const NEVER = new AbortController().signal;
 
 /**
  * All pages of one backend's list, under its caller's credential; the same array for the same list,
