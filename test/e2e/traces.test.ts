@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
 import { Canaries } from '../support/canaries.ts';
 import { type CollectedSpan, Collector } from '../support/collector.ts';
+import { exchanging, startCredentialStage } from '../support/credential-stage.ts';
 import { answered, BACKEND_CREDENTIAL, type Setting, startSetting, textOf, until } from '../support/story.ts';
 
 /** A client that is part of a trace, and says so in headers. */
@@ -238,3 +239,34 @@ describe('traces', () => {
     await setting.whole();
   });
 });
+
+describe('the trace of a caller for whom a credential is obtained', () => {
+  it(verifies('OBS-1')('says how long its provider took, and nothing of what it gave'), async () => {
+    await using collector = await Collector.start();
+    await using stage = await startCredentialStage({
+      credential: exchanging,
+      config: { tracing: collector.tracing },
+    });
+    const client = await stage.open('alice');
+    await client.call('rec__echo');
+    const obtained = () => collector.spans.find(({ name }) => name === 'obtain credential');
+    await until('a credential was obtained', () => obtained() !== undefined);
+    const span = obtained();
+    expect(span?.attributes).to.deep.equal({
+      'outrigger.backend': 'rec',
+      'outrigger.credential.strategy': 'token_exchange',
+    });
+    const above = () => collector.spans.find(({ spanId }) => spanId === span?.parentSpanId);
+    await until('whom it was for', () => above() !== undefined);
+    expect(named(above() ?? fail())).to.equal('control-plane server initialize');
+    const canaries = new Canaries();
+    canaries.addToken("the caller's token", client.token ?? '');
+    for (const token of stage.rec.view.authorizations) canaries.add('what the backend got', token ?? '');
+    const places = collector.requests.map(({ body }, at) => ({ name: `export ${at}`, content: body }));
+    expect(canaries.in(places)).to.deep.equal([]);
+  });
+});
+
+function fail(): never {
+  throw new Error('there is none');
+}
