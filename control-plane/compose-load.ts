@@ -46,7 +46,7 @@ export function watchLoad({ live, log, metrics, program, health }: LoadParts, pa
 }
 
 function showLoad(
-  { overloadStage, restoresWaiting, handshakesWaiting }: Metrics,
+  { overloadStage, restoresWaiting, restoresUnderway, handshakesWaiting, handshakesUnderway }: Metrics,
   load: OverloadMonitor,
   parts: () => Relieved,
 ): void {
@@ -58,11 +58,21 @@ function showLoad(
   Object.assign(restoresWaiting, {
     collect: () => restoresWaiting.set(parts().sessions.manager.restoresWaiting),
   });
+  Object.assign(restoresUnderway, {
+    collect: () => restoresUnderway.set(parts().sessions.manager.restoresUnderway),
+  });
   Object.assign(handshakesWaiting, {
     collect() {
       handshakesWaiting.reset();
-      for (const [backend, count] of parts().backends.handshakesWaiting())
-        handshakesWaiting.set({ backend }, count);
+      for (const [backend, { waiting }] of parts().backends.handshakes())
+        handshakesWaiting.set({ backend }, waiting);
+    },
+  });
+  Object.assign(handshakesUnderway, {
+    collect() {
+      handshakesUnderway.reset();
+      for (const [backend, { running }] of parts().backends.handshakes())
+        handshakesUnderway.set({ backend }, running);
     },
   });
 }

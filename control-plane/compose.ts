@@ -15,6 +15,7 @@ import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
+import { SET_STATES } from './capabilities/set-sender.ts';
 import { administer } from './compose-admin.ts';
 import { watchLoad } from './compose-load.ts';
 import { type LoginPlane, openLogins } from './compose-logins.ts';
@@ -32,6 +33,8 @@ import { LiveVerifier } from './identity/live-verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
 import { LiveSettings } from './live-settings.ts';
 import {
+  countExchanges,
+  countOperations,
   observeIssues,
   observePolicyErrors,
   observeRefusals,
@@ -100,6 +103,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   });
   const store = await openStore(settings.store, {
     log,
+    onLatency: countOperations(metrics),
     onAlarm: ({ kind, detail }) => {
       metrics.storeAlarms.inc({ kind });
       if (kind === 'session_lost' || kind === 'record_quarantined')
@@ -168,6 +172,8 @@ export async function startControlPlane(source: SettingsSource, program: Program
     clock: systemClock,
     key: keys.index.current,
     sessionIdleMs: settings.limits.sessionIdleMs,
+    onPush: (result) => metrics.capabilityPushes.inc({ result }),
+    onConverged: (ms) => metrics.convergence.of({}).observe(ms / 1_000),
   });
   const definitions = new DefinitionWatch({
     pins: () => admission.pins,
@@ -187,6 +193,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
   const mesh: MeshServer = meshServer({
     live,
     log,
+    metrics,
     load,
     sessions,
     store,
@@ -228,6 +235,7 @@ export async function startControlPlane(source: SettingsSource, program: Program
     await mesh.drain(live.current.limits.drainMs);
   });
   countStreams(metrics, mesh, sessions);
+  showHealth(metrics, health);
   showCertificate(metrics, live);
   showBackends(metrics, registry);
   followSettings({
@@ -397,6 +405,7 @@ interface MeshParts {
   readonly live: LiveSettings;
   readonly load: Load;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly sessions: SessionPlane;
   readonly store: SessionStore;
   readonly capabilities: CapabilityHub;
@@ -406,13 +415,14 @@ interface MeshParts {
 }
 
 function meshServer(parts: MeshParts): MeshServer {
-  const { live, log, load, sessions, store, capabilities, verifier, credentials } = parts;
+  const { live, log, metrics, load, sessions, store, capabilities, verifier, credentials } = parts;
   const { replica, limits } = live.current;
   return createMeshServer({
     replica,
     build: VERSION,
     verifier,
     handle: sessions.handle,
+    count: countExchanges(metrics),
     openFeed: (port) => capabilities.open(port),
     overloaded: () => load.shedding,
     ready: () => store.ready,
@@ -466,8 +476,27 @@ function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane
   const collect = (gauge: { set(value: number): void }, read: () => number) =>
     Object.assign(gauge, { collect: () => gauge.set(read()) });
   collect(metrics.sessions, () => sessions.manager.size);
-  collect(metrics.meshStreams, () => mesh.streams().length);
   collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
+  const { meshStreams, capabilityLists } = metrics;
+  Object.assign(meshStreams, {
+    collect() {
+      const streams = mesh.streams();
+      const leaving = streams.filter((stream) => stream.leaving).length;
+      meshStreams.set({ state: 'open' }, streams.length - leaving);
+      meshStreams.set({ state: 'leaving' }, leaving);
+    },
+  });
+  Object.assign(capabilityLists, {
+    collect() {
+      for (const state of SET_STATES) capabilityLists.set({ state }, 0);
+      for (const stream of mesh.streams())
+        for (const { state } of stream.sync()) if (state !== 'DISCONNECTED') capabilityLists.inc({ state });
+    },
+  });
+}
+
+function showHealth({ ready }: Metrics, health: Health): void {
+  Object.assign(ready, { collect: () => ready.set(health.ready().ok ? 1 : 0) });
 }
 
 function countSpans({ spans }: Metrics, tracer: Tracer | undefined): void {

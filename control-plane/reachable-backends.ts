@@ -75,9 +75,9 @@ export class ReachableBackends {
       if (this.#known.get(name) !== former) former.retire(() => this.#end(former));
   }
 
-  /** How many sessions wait for their turn to be opened, by backend. */
-  *handshakesWaiting(): Iterable<readonly [backend: string, count: number]> {
-    for (const [name, { handshakes }] of this.all) yield [name, handshakes?.waiting ?? 0];
+  /** The sessions that are being opened, and those that wait for their turn, by backend. */
+  *handshakes(): Iterable<readonly [backend: string, of: Pick<FairGate, 'running' | 'waiting'>]> {
+    for (const [name, { handshakes }] of this.all) if (handshakes !== undefined) yield [name, handshakes];
   }
 
   /** Of a name: whoever reaches it otherwise goes on waiting behind the same others. */

@@ -66,6 +66,7 @@ export async function startSidecar(
     log,
     onShed: (work, resource) => metrics.shed(work, resource),
     relieve: () => listener?.relieve(),
+    onLook: (lateMs) => metrics.late(lateMs),
   });
   program.defer('overload', () => load.stop());
   const edge = new Edge({
@@ -118,6 +119,7 @@ export async function startSidecar(
 
   observe(metrics, { edge, listener: serving, mesh, lists });
   observeLoad(metrics, load);
+  observeProcess(metrics);
   if (security !== undefined && settings.tls?.files.cert !== undefined) {
     metrics.watch({
       name: 'outrigger_sidecar_certificate_expiry_timestamp_seconds',
@@ -172,6 +174,38 @@ function observeLoad(metrics: SidecarMetrics, load: OverloadMonitor): void {
   });
 }
 
+/** Home, others that stand ready, and those that only finish what is open. */
+function streamStates(mesh: ObservedMeshClient): [state: string, count: number][] {
+  const streams = mesh.streams();
+  const leaving = streams.filter((stream) => stream.leaving).length;
+  const home = streams.filter((stream) => stream.home && !stream.leaving).length;
+  return [
+    ['home', home],
+    ['ready', streams.length - home - leaving],
+    ['leaving', leaving],
+  ];
+}
+
+function observeProcess(metrics: SidecarMetrics): void {
+  const of = (name: string, help: string, type: 'gauge' | 'counter', read: () => number) =>
+    metrics.watch({ name: `outrigger_sidecar_${name}`, help, type, read });
+  metrics.watch({
+    name: 'outrigger_sidecar_build_info',
+    help: 'The version of this sidecar.',
+    type: 'gauge',
+    label: 'version',
+    read: () => [[VERSION, 1]],
+  });
+  of('process_resident_memory_bytes', 'Resident memory.', 'gauge', () => process.memoryUsage.rss());
+  of('nodejs_heap_size_used_bytes', 'Used heap.', 'gauge', () => process.memoryUsage().heapUsed);
+  of('process_cpu_seconds_total', 'Processor time.', 'counter', () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000_000;
+  });
+  const startedAt = (Date.now() - process.uptime() * 1_000) / 1_000;
+  of('process_start_time_seconds', 'When it started, since 1970.', 'gauge', () => startedAt);
+}
+
 function observeTraces(metrics: SidecarMetrics, { counters }: Tracer): void {
   const counter = (name: string, help: string, read: () => number) =>
     metrics.watch({ name: `outrigger_sidecar_spans_${name}_total`, help, type: 'counter', read });
@@ -194,7 +228,14 @@ function observe(
   const counter = (name: string, help: string, read: () => number) =>
     metrics.watch({ name: `outrigger_sidecar_${name}`, help, type: 'counter', read });
   gauge('home_stream_up', 'Whether a home stream to a replica stands.', () => (mesh.connected ? 1 : 0));
-  gauge('mesh_streams', 'Streams to replicas that stand.', () => mesh.streams().length);
+  metrics.watch({
+    name: 'outrigger_sidecar_mesh_streams',
+    help: 'Streams to replicas that stand, by state.',
+    type: 'gauge',
+    label: 'state',
+    read: () => streamStates(mesh),
+  });
+  gauge('exchanges_waiting', 'Exchanges that wait for a replica.', () => mesh.waiting);
   gauge('exchanges_open', 'Exchanges in progress.', () => state.open.size);
   gauge('event_streams_open', 'Event streams to clients.', () => state.streams.size);
   gauge('buffered_bytes', 'Bytes held for slow clients.', () => state.buffers.held);

@@ -5,8 +5,8 @@ import type { Catalogues } from '../session/catalogues.ts';
 import { LIST_METHODS } from '../session/list-reader.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
-import { headOf, listContent, type PreparedSet, prepareSet } from './prepared-set.ts';
-import { SetSender, type SetState } from './set-sender.ts';
+import { headOf, keyOf, listContent, type PreparedSet, prepareSet } from './prepared-set.ts';
+import { type PushResult, SetSender, type SetState } from './set-sender.ts';
 
 /** The stream of one sidecar, as far as its feed needs it. */
 export interface FeedPort {
@@ -25,6 +25,10 @@ export interface FeedOptions {
   readonly port: FeedPort;
   /** The feed grants something of this session from now on, or nothing any more. */
   granting(session: LiveSession, granting: boolean): void;
+  /** A sidecar has answered for a list that it was sent. */
+  readonly onPush?: (result: PushResult) => void;
+  /** A sidecar has all lists of a session as they are now, so long after the first of them changed. */
+  readonly onConverged?: (ms: number) => void;
 }
 
 /** A list that was answered: to whom, and under which of the stream's credentials. */
@@ -89,13 +93,15 @@ export class CapabilityFeed {
   /** Pairs with a set that the sidecar does not have. */
   readonly #waiting = new Set<Pair>();
   readonly #asked = new Set<Pair>();
+  /** Pairs whose sidecar does not have all lists as they are now, and since when, on the monotonic clock. */
+  readonly #behind = new Map<Pair, number>();
   #stopQuiet: (() => void) | undefined;
   #stopPass: (() => void) | undefined;
   #closed = false;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    const { clock, port } = options;
+    const { clock, port, onPush } = options;
     this.#sender = new SetSender({
       clock,
       send: (frame, bytes) => port.send(frame, bytes),
@@ -106,6 +112,7 @@ export class CapabilityFeed {
       lost: (key) => {
         for (const pair of this.#all()) if (has(pair, key)) this.#waiting.add(pair);
       },
+      ...(onPush === undefined ? {} : { answered: onPush }),
     });
   }
 
@@ -116,6 +123,8 @@ export class CapabilityFeed {
     if (this.#closed || needsProofs(caller) || session.state !== 'live' || sessionIdleMs < 2 * ACTIVE_MS)
       return;
     const pair = this.#pair(session, credential, caller);
+    // Nobody had read it before it was asked for: how long that took says nothing of the mesh.
+    if (!pair.sets.has(kind)) this.#behind.delete(pair);
     pair.kinds.add(kind);
     pair.usedAt = clock.now();
     this.#asked.add(pair);
@@ -133,6 +142,8 @@ export class CapabilityFeed {
 
   ack(set: Uint8Array): void {
     this.#sender.ack(set);
+    const key = keyOf(set);
+    for (const pair of this.#behind.keys()) if (has(pair, key)) this.#settle(pair);
   }
 
   nack(nack: Nack): void {
@@ -168,7 +179,9 @@ export class CapabilityFeed {
   /** These lists may have changed: requests for them come here from now on. */
   stale(session: LiveSession, kinds: readonly ListKind[]): void {
     for (const pair of this.#of(session)) {
-      for (const kind of kinds) pair.sets.delete(kind);
+      for (const kind of kinds)
+        if (pair.sets.delete(kind) && !this.#behind.has(pair))
+          this.#behind.set(pair, this.#options.clock.elapsed());
       this.#grant(pair);
     }
   }
@@ -245,6 +258,19 @@ export class CapabilityFeed {
     this.#waiting.add(pair);
     this.#sender.pump();
     this.#grant(pair, again);
+    this.#settle(pair);
+  }
+
+  /** Whether its sidecar has caught up. */
+  #settle(pair: Pair): void {
+    const since = this.#behind.get(pair);
+    if (since === undefined) return;
+    for (const kind of pair.kinds) {
+      const set = pair.sets.get(kind);
+      if (set === undefined || this.#sender.state(set) !== 'SYNCED') return;
+    }
+    this.#behind.delete(pair);
+    this.#options.onConverged?.(this.#options.clock.elapsed() - since);
   }
 
   #look(pair: Pair): void {
@@ -322,6 +348,7 @@ export class CapabilityFeed {
     const pairs = this.#pairs.get(session.id.text);
     this.#waiting.delete(pair);
     this.#asked.delete(pair);
+    this.#behind.delete(pair);
     if (pairs?.get(credential) === pair) pairs.delete(credential);
     if (pairs?.size === 0) this.#pairs.delete(session.id.text);
     if (this.#of(session).length === 0) this.#options.granting(session, false);

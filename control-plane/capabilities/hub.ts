@@ -3,7 +3,10 @@ import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
 import { CapabilityFeed, type FeedOptions, type FeedPort } from './feed.ts';
 
-export type CapabilityHubOptions = Pick<FeedOptions, 'clock' | 'lists' | 'key' | 'sessionIdleMs'>;
+export type CapabilityHubOptions = Pick<
+  FeedOptions,
+  'clock' | 'lists' | 'key' | 'sessionIdleMs' | 'onPush' | 'onConverged'
+>;
 
 /** Which feeds have granted something of a session: what happens to its lists concerns them, and nobody else. */
 export class CapabilityHub implements ListWatcher {

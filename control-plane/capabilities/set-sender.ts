@@ -3,7 +3,8 @@ import type { Held, Nack, ReplicaFrame } from '../../shared/rpc/mesh-protocol.ts
 import { framesOf, itemKeys, keyOf, type PreparedSet } from './prepared-set.ts';
 
 /** How far a sidecar is with one set. */
-export type SetState = 'SYNCED' | 'NOT_SENT' | 'STALE' | 'NACKED';
+export type SetState = (typeof SET_STATES)[number];
+export const SET_STATES = ['SYNCED', 'NOT_SENT', 'STALE', 'NACKED'] as const;
 
 export interface SetSenderOptions {
   readonly clock: Clock;
@@ -14,7 +15,12 @@ export interface SetSenderOptions {
   sent(set: PreparedSet): void;
   /** A set that was held is not held any more. */
   lost(key: string): void;
+  /** The sidecar has answered for a set that it was sent. */
+  answered?(result: PushResult): void;
 }
+
+/** What a sidecar says of a set that it was sent. */
+export type PushResult = 'acked' | 'nacked';
 
 /** A set that is not acknowledged for this long is not granted until it is. */
 const OVERDUE_MS = 15_000;
@@ -82,6 +88,7 @@ export class SetSender {
   ack(set: Uint8Array): void {
     const acked = this.#answered(keyOf(set));
     if (acked === undefined) return;
+    this.#options.answered?.('acked');
     this.#attempts.delete(acked.key);
     remember(this.#held, acked.key, MAX_SETS);
     for (const item of itemKeys(acked.content)) remember(this.#items, item, MAX_ITEMS);
@@ -94,7 +101,10 @@ export class SetSender {
     if (!known) return;
     // What the sidecar has let go of since is not known: everything is sent anew.
     this.#items.clear();
-    if (reason !== 'gone') this.#failed(key, reason);
+    if (reason !== 'gone') {
+      this.#options.answered?.('nacked');
+      this.#failed(key, reason);
+    }
     this.#options.lost(key);
     this.pump();
   }

@@ -1,4 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Durations } from '../../shared/durations.ts';
+import { VERSION } from '../../shared/version.ts';
 
 /**
  * What a replica counts. Label values are configured names and closed sets of
@@ -26,8 +28,10 @@ export interface Metrics {
   readonly backendState: Gauge<'backend' | 'state'>;
   /** Errors, refusals and dangerous settings of the store. */
   readonly storeAlarms: Counter<'kind'>;
-  /** Sidecars connected. */
-  readonly meshStreams: Gauge;
+  /** 1 where a readiness probe would succeed now, else 0. */
+  readonly ready: Gauge;
+  /** Streams of sidecars by state: `open`, or `leaving` for one that takes nothing new. */
+  readonly meshStreams: Gauge<'state'>;
   /** Exchanges open on all mesh streams. */
   readonly exchanges: Gauge;
   /** Frames that came for an exchange or a request that was already over. */
@@ -64,16 +68,115 @@ export interface Metrics {
   readonly restoresWaiting: Gauge;
   /** Sessions that wait for their turn to be opened at a backend. */
   readonly handshakesWaiting: Gauge<'backend'>;
+  readonly restoresUnderway: Gauge;
+  readonly handshakesUnderway: Gauge<'backend'>;
+  readonly sessionsCreated: Counter;
+  /** Sessions that left this replica, by why. */
+  readonly sessionsEnded: Counter<'reason'>;
+  /** Requests that the mesh itself answered with an error, by its reason. */
+  readonly requestErrors: Counter<'reason'>;
+  /** How long exchanges took, by how they ended; of a client that only listens, until its stream began. */
+  readonly exchangeDurations: Durations<'kind' | 'outcome'>;
+  /** How long the store took, by what it was asked. */
+  readonly storeOperations: Durations<'operation' | 'outcome'>;
+  /** From hearing that a list of a session changed to its sidecar's having the new one. */
+  readonly convergence: Durations;
+  /** Lists that sidecars were sent, by how they answered. */
+  readonly capabilityPushes: Counter<'result'>;
+  /** Lists that sidecars may answer, by how far each sidecar is. */
+  readonly capabilityLists: Gauge<'state'>;
 }
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** Beside prom-client's own metrics those that count every call. */
+class MeshRegistry extends Registry {
+  readonly #durations: readonly { render(): string }[];
+
+  constructor(durations: readonly { render(): string }[]) {
+    super();
+    this.#durations = durations;
+  }
+
+  override async metrics(): Promise<string> {
+    return [await super.metrics(), ...this.#durations.map((each) => each.render())].join('\n');
+  }
+}
+
 export function createMetrics(): Metrics {
-  const registry = new Registry();
+  const exchangeDurations = new Durations({
+    name: 'outrigger_exchange_seconds',
+    help: 'Exchanges by kind and how they ended, and how long they took.',
+    labels: ['kind', 'outcome'],
+  });
+  const storeOperations = new Durations({
+    name: 'outrigger_store_operation_seconds',
+    help: 'Operations of the session store by outcome, and how long they took.',
+    labels: ['operation', 'outcome'],
+  });
+  const convergence = new Durations({
+    name: 'outrigger_capability_convergence_seconds',
+    help: 'From hearing that a list changed until a sidecar had the new one.',
+  });
+  const registry = new MeshRegistry([exchangeDurations, storeOperations, convergence]);
   const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix: 'outrigger_' });
+  new Gauge({
+    name: 'outrigger_build_info',
+    help: 'The version of this replica.',
+    labelNames: ['version'],
+    registers,
+  }).set({ version: VERSION }, 1);
   return {
     registry,
+    exchangeDurations,
+    storeOperations,
+    convergence,
+    ready: new Gauge({
+      name: 'outrigger_ready',
+      help: 'Whether this replica takes work: 1, or 0.',
+      registers,
+    }),
+    sessionsCreated: new Counter({
+      name: 'outrigger_sessions_created_total',
+      help: 'Sessions that clients began here.',
+      registers,
+    }),
+    sessionsEnded: new Counter({
+      name: 'outrigger_sessions_ended_total',
+      help: 'Sessions that left this replica, by why: closed, expired, taken by another replica, or evicted to be restored later.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    requestErrors: new Counter({
+      name: 'outrigger_request_errors_total',
+      help: 'Requests within sessions that the mesh itself answered with an error, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    capabilityPushes: new Counter({
+      name: 'outrigger_capability_pushes_total',
+      help: 'Lists that sidecars were sent and have answered for, by answer.',
+      labelNames: ['result'],
+      registers,
+    }),
+    capabilityLists: new Gauge({
+      name: 'outrigger_capability_lists',
+      help: 'Lists that connected sidecars may answer by themselves, by how far they are with each.',
+      labelNames: ['state'],
+      registers,
+    }),
+    restoresUnderway: new Gauge({
+      name: 'outrigger_restores_underway',
+      help: 'Sessions that are being restored.',
+      registers,
+    }),
+    handshakesUnderway: new Gauge({
+      name: 'outrigger_backend_handshakes_underway',
+      help: 'Sessions that are being opened at a backend.',
+      labelNames: ['backend'],
+      registers,
+    }),
     sessions: new Gauge({ name: 'outrigger_sessions', help: 'Live sessions in this replica.', registers }),
     restores: new Histogram({
       name: 'outrigger_restore_seconds',
@@ -130,7 +233,12 @@ export function createMetrics(): Metrics {
       labelNames: ['kind'],
       registers,
     }),
-    meshStreams: new Gauge({ name: 'outrigger_mesh_streams', help: 'Sidecars connected.', registers }),
+    meshStreams: new Gauge({
+      name: 'outrigger_mesh_streams',
+      help: 'Streams of sidecars that stand, by state.',
+      labelNames: ['state'],
+      registers,
+    }),
     exchanges: new Gauge({
       name: 'outrigger_exchanges',
       help: 'Exchanges open on all mesh streams.',

@@ -17,6 +17,12 @@ export interface SidecarPeer {
 /** Why an exchange is over for its sidecar before its answer was. */
 export type Departure = 'cancelled' | 'deadline' | 'shutdown' | 'detached' | 'lost';
 
+/** What became of an exchange: answered, over for its sidecar before, or refused. */
+export type ExchangeOutcome = 'answered' | Departure | Reason;
+
+/** Counts what became of exchanges, and how long each took in milliseconds; of a client that only listens, until its stream began. */
+export type ExchangeCounter = (kind: Exchange['kind'], outcome: ExchangeOutcome, ms: number) => void;
+
 /** One HTTP request of a client, arrived at a replica with its verified caller. */
 export interface Exchange {
   readonly kind: 'message' | 'listen' | 'terminate';

@@ -14,7 +14,7 @@ import type { StreamCounters } from '../../shared/rpc/stream-end.ts';
 import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import type { ProofSettings } from '../settings.ts';
-import type { ExchangeHandler, SidecarPeer } from './exchange.ts';
+import type { ExchangeCounter, ExchangeHandler, SidecarPeer } from './exchange.ts';
 import { type MeshCall, SidecarStream, StreamRefused } from './sidecar-stream.ts';
 import { type WorkloadRefusal, type WorkloadRules, workloadOf, workloadRefusal } from './workload.ts';
 
@@ -63,6 +63,8 @@ export interface MeshServiceOptions {
   readonly build: string;
   readonly verifier: IdentityVerifier;
   readonly handle: ExchangeHandler;
+  /** Absent, nobody counts. */
+  readonly count?: ExchangeCounter;
   /** Lets a sidecar answer lists by itself; absent, none is allowed to. */
   readonly openFeed?: (port: FeedPort) => CapabilityFeed;
   /** Who may open streams, by their certificates; absent, the server speaks plain text on loopback. */
@@ -81,6 +83,8 @@ export interface MeshServiceOptions {
 /** One stream as admins see it. */
 export interface StreamView extends SidecarPeer {
   readonly since: number;
+  /** It takes nothing new, and ends with what is open on it. */
+  readonly leaving: boolean;
   readonly counters: StreamCounters;
   /** How far the sidecar is with each list that it may answer by itself. */
   sync(): readonly SyncView[];
@@ -161,6 +165,7 @@ export class MeshService {
       .map(([stream, since]) => ({
         ...stream.peer,
         since,
+        leaving: stream.leaving,
         counters: stream.counters,
         sync: () => stream.sync(),
       }));
@@ -178,6 +183,7 @@ export class MeshService {
       prove: rules?.prove,
       verifier: this.#options.verifier,
       handle: this.#options.handle,
+      count: this.#options.count,
       limits: {
         exchanges: limits.exchangesPerStream,
         credentials: limits.credentialsPerStream,

@@ -16,7 +16,15 @@ import type { CapabilityFeed } from '../capabilities/feed.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { ListKind } from '../virtual-server/catalogue.ts';
-import type { Departure, Exchange, ExchangeWatcher, ReplySink, SidecarPeer } from './exchange.ts';
+import type {
+  Departure,
+  Exchange,
+  ExchangeCounter,
+  ExchangeOutcome,
+  ExchangeWatcher,
+  ReplySink,
+  SidecarPeer,
+} from './exchange.ts';
 
 /** The stream that an exchange came on, as far as the exchange needs it. */
 export interface ServingStream {
@@ -24,6 +32,7 @@ export interface ServingStream {
   readonly outbox: Outbox<ReplicaFrame>;
   /** Where the sidecar can answer lists by itself. */
   readonly feed: CapabilityFeed | undefined;
+  readonly count: ExchangeCounter | undefined;
   /** The exchange is over on the wire. */
   freed(exchange: ServedExchange): void;
   /** Something of ours threw where nothing may. */
@@ -79,8 +88,10 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   #finished = false;
   #left: Departure | undefined = undefined;
   #full = false;
+  readonly #openedAt: number;
+  #counted = false;
 
-  /** `now` is monotonic, in milliseconds; it is looked at where the exchange has a deadline or an unfinished body. */
+  /** `now` is monotonic, in milliseconds. */
   constructor(open: Open, kind: Exchange['kind'], { stream, now }: { stream: ServingStream; now: number }) {
     super(open.exchange, stream.outbox);
     this.#stream = stream;
@@ -95,6 +106,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.proof = open.proof;
     this.deadlineAt = open.deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + open.deadlineMs;
     this.heardAt = now;
+    this.#openedAt = now;
   }
 
   get caller(): Caller {
@@ -175,6 +187,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   stream(): void {
     if (this.closed) return;
     this.watcher?.streams();
+    if (this.kind === 'listen') this.#count('answered');
     this.push({ head: { exchange: this.exchange, kind: HeadKind.STREAM } });
   }
 
@@ -203,6 +216,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   fail(error: MeshError): void {
     if (this.closed) return;
     this.watcher?.ended(error.reason);
+    this.#count(error.reason);
     this.#finish({ failure: failureOf(this.exchange, error) });
   }
 
@@ -210,6 +224,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   depart(why: Departure): void {
     if (this.closed) return;
     this.watcher?.ended(why);
+    this.#count(why);
     this.#left = why;
     this.#free();
     if (this.#dispatched) this.#tell(why);
@@ -265,7 +280,15 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   #finish(frame: ReplicaFrame, carrier?: Carrier, body?: Uint8Array): void {
     this.#finished = true;
     this.watcher?.ended();
+    this.#count('answered');
     this.push(frame, carrier, body);
+  }
+
+  /** Only the first counts. */
+  #count(outcome: ExchangeOutcome): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#stream.count?.(this.kind, outcome, performance.now() - this.#openedAt);
   }
 
   #free(): void {

@@ -22,7 +22,7 @@ import { type StreamCounters, StreamEnd } from '../../shared/rpc/stream-end.ts';
 import type { CapabilityFeed, FeedPort, SyncView } from '../capabilities/feed.ts';
 import type { IdentityVerifier } from '../identity/caller.ts';
 import { CredentialRegistry } from './credential-registry.ts';
-import type { Departure, ExchangeHandler, SidecarPeer } from './exchange.ts';
+import type { Departure, ExchangeCounter, ExchangeHandler, SidecarPeer } from './exchange.ts';
 import { failureOf, kindOf, ServedExchange } from './served-exchange.ts';
 
 /** The raw call that grpc-js gives. */
@@ -47,6 +47,7 @@ export interface SidecarStreamOptions {
   readonly prove: ((token: string) => Promise<string>) | undefined;
   readonly verifier: IdentityVerifier;
   readonly handle: ExchangeHandler;
+  readonly count: ExchangeCounter | undefined;
   readonly limits: StreamLimits;
   readonly pulse: PulseTimes;
   /** Lets the sidecar answer lists by itself, where it can. */
@@ -131,6 +132,14 @@ export class SidecarStream {
   /** How far the sidecar is with the lists that it may answer. */
   sync(): readonly SyncView[] {
     return this.#lastSync ?? this.#feed?.sync(this.#state === 'open') ?? [];
+  }
+
+  get count(): ExchangeCounter | undefined {
+    return this.#options.count;
+  }
+
+  get leaving(): boolean {
+    return this.#state === 'leaving';
   }
 
   get greeted(): boolean {
@@ -305,9 +314,9 @@ export class SidecarStream {
     } else if (this.#end.exchanges.size >= this.#options.limits.exchanges) {
       const detail = 'Too many requests are open at once.';
       this.#refuse(open.exchange, new MeshError('rate_limited', detail, { retryAfterMs: RETRY_AFTER_MS }));
+      this.count?.(kind, 'rate_limited', 0);
     } else {
-      const timed = open.more || open.deadlineMs > 0;
-      const exchange = new ServedExchange(open, kind, { stream: this, now: timed ? performance.now() : 0 });
+      const exchange = new ServedExchange(open, kind, { stream: this, now: performance.now() });
       this.#end.add(exchange);
       this.#body(exchange, open.body, open.more);
     }

@@ -50,6 +50,11 @@ export class FairGate {
     return this.#waiting;
   }
 
+  /** How many are under way. */
+  get running(): number {
+    return this.#running;
+  }
+
   /** Does the work in its turn. Rejects as the work does, with the refusal, or with the signal's reason while it waits. */
   async run<Result>(
     party: string,

@@ -115,6 +115,10 @@ export class SessionManager {
     return this.#restores.waiting;
   }
 
+  get restoresUnderway(): number {
+    return this.#restores.running;
+  }
+
   sessions(): Iterable<LiveSession> {
     return this.#live.values();
   }

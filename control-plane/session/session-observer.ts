@@ -1,3 +1,4 @@
+import type { Reason } from '../../shared/errors.ts';
 import type { AuditEvent } from './audit.ts';
 
 /** What sessions tell the people who run them. Names are an admin's names for sessions; nothing here identifies a client's id or a token. */
@@ -17,5 +18,7 @@ export interface SessionObserver {
   readonly audited: boolean;
   /** Something was allowed to a caller, or denied. */
   decided(event: AuditEvent): void;
+  /** A request was answered with an error of the mesh's own. */
+  refused(reason: Reason): void;
   backendCall(backend: string, outcome: string, durationMs: number): void;
 }

@@ -27,6 +27,6 @@ export interface StoreAlarm {
 export interface StoreHooks {
   readonly log: Logger;
   readonly onAlarm?: (alarm: StoreAlarm) => void;
-  /** Called after every operation with its name and its duration in milliseconds. */
-  readonly onLatency?: (operation: string, ms: number) => void;
+  /** Called after every operation with its name, its duration in milliseconds, and whether it failed. */
+  readonly onLatency?: (operation: string, ms: number, failed: boolean) => void;
 }

@@ -19,10 +19,13 @@ export async function timed<T>(
   run: () => Promise<T>,
 ): Promise<T> {
   const started = performance.now();
+  let failed = true;
   try {
-    return await run();
+    const result = await run();
+    failed = false;
+    return result;
   } finally {
-    hooks.onLatency?.(operation, performance.now() - started);
+    hooks.onLatency?.(operation, performance.now() - started, failed);
   }
 }
 

@@ -32,6 +32,8 @@ export interface OverloadOptions {
   readonly onShed: (work: ShedWork, resource: Resource) => void;
   /** Once a second while something is short, from the moment on when it begins to be. */
   readonly relieve: (stage: Exclude<Stage, 0>, resource: Resource) => void;
+  /** With each look: how late it came, in milliseconds. */
+  readonly onLook?: (lateMs: number) => void;
   /** The stage is another one. */
   readonly onStage?: (stage: Stage) => void;
 }
@@ -95,6 +97,7 @@ export class OverloadMonitor implements Load {
     const { eventLoop, heap, descriptors } = this.#options.settings();
     const late = now - this.#lookedAt - LOOK_MS;
     this.#lookedAt = now;
+    this.#options.onLook?.(late);
     this.#pressures.event_loop.look(late, eventLoop, now);
     if (this.stageOf('heap') > 0) this.#collect(now);
     this.#pressures.heap.look(heapShare(), heap, now);

@@ -31,6 +31,7 @@ export class ExchangeAnswer implements AnswerSink {
   #handle: ExchangeHandle | undefined;
   #stream: EventStream | undefined;
   #over = false;
+  readonly #startedAt = performance.now();
 
   constructor(
     response: ServerResponse,
@@ -144,7 +145,7 @@ export class ExchangeAnswer implements AnswerSink {
     this.#over = true;
     this.#edge.running.end(this.#running);
     this.#edge.open.delete(this);
-    this.#edge.metrics.exchangeEnded(this.#kind, outcome);
+    this.#edge.metrics.exchangeEnded(this.#kind, outcome, performance.now() - this.#startedAt);
     this.#edge.settled();
     return true;
   }

@@ -32,7 +32,15 @@ export interface MeshClientOptions extends SidecarSelf {
 /** A mesh client and what metrics and tests read of it. */
 export interface ObservedMeshClient extends MeshClient {
   /** The streams that stand, home first. */
-  streams(): { readonly address: string; readonly home: boolean; readonly counters: StreamCounters }[];
+  streams(): {
+    readonly address: string;
+    readonly home: boolean;
+    /** It takes nothing new, and ends with what is open on it. */
+    readonly leaving: boolean;
+    readonly counters: StreamCounters;
+  }[];
+  /** Exchanges that wait for a home. */
+  readonly waiting: number;
 }
 
 const PATIENCE_MS = 2_000;
@@ -89,11 +97,16 @@ class StreamingMeshClient implements ObservedMeshClient {
     return exchange;
   }
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   streams(): ReturnType<ObservedMeshClient['streams']> {
     const { home } = this.#pool;
     const view = (stream: ReplicaStream) => ({
       address: stream.address,
       home: stream === home,
+      leaving: stream.state === 'leaving',
       counters: stream.counters,
     });
     return this.#pool.standing().map(view);

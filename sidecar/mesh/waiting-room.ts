@@ -15,6 +15,10 @@ export class WaitingRoom {
     this.#giveUp = giveUp;
   }
 
+  get size(): number {
+    return this.#waiting.size;
+  }
+
   /** `again`: it was on a stream before, and is not sent away by `dismiss`. */
   enter(exchange: ClientExchange, { again }: { again: boolean }): void {
     exchange.again = again;

@@ -1,3 +1,4 @@
+import { Durations } from '../../shared/durations.ts';
 import type { Reason } from '../../shared/errors.ts';
 import type { ExchangeRequest } from '../mesh/exchange.ts';
 
@@ -25,6 +26,20 @@ export interface LabelledGauge extends Omit<Gauge, 'read'> {
  * token, and the number of series is fixed.
  */
 export class SidecarMetrics {
+  readonly #durations = new Durations({
+    name: 'outrigger_sidecar_exchange_seconds',
+    help: 'How long exchanges took, until their answer was whole; without those that only listen.',
+    labels: ['kind'],
+  });
+  readonly #took = {
+    message: this.#durations.of({ kind: 'message' }),
+    terminate: this.#durations.of({ kind: 'terminate' }),
+  };
+  readonly #eventLoop = new Durations({
+    name: 'outrigger_sidecar_event_loop_delay_seconds',
+    help: 'How late the event loop is, looked at ten times a second.',
+  });
+  readonly #late = this.#eventLoop.of({});
   readonly #exchanges: Readonly<Record<ExchangeKind, Map<Outcome, number>>> = {
     message: new Map(),
     listen: new Map(),
@@ -34,8 +49,15 @@ export class SidecarMetrics {
   readonly #sheds = new Map<string, number>();
   readonly #gauges: (Gauge | LabelledGauge)[] = [];
 
-  exchangeEnded(kind: ExchangeKind, outcome: Outcome): void {
+  /** `ms`: how long it took. */
+  exchangeEnded(kind: ExchangeKind, outcome: Outcome, ms: number): void {
     count(this.#exchanges[kind], outcome);
+    if (kind !== 'listen') this.#took[kind].observe(ms / 1_000);
+  }
+
+  /** The event loop came to a timer so late, in milliseconds. */
+  late(ms: number): void {
+    this.#late.observe(Math.max(0, ms) / 1_000);
   }
 
   /** A request that the edge refused before anything crossed the mesh. */
@@ -72,7 +94,7 @@ export class SidecarMetrics {
       if (!('label' in gauge)) lines.push(`${name} ${gauge.read()}`);
       else for (const [value, n] of gauge.read()) lines.push(`${name}{${gauge.label}="${value}"} ${n}`);
     }
-    return `${lines.join('\n')}\n`;
+    return `${lines.join('\n')}\n${this.#durations.render()}${this.#eventLoop.render()}`;
   }
 }
 

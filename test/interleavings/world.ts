@@ -71,6 +71,7 @@ export class World {
       ended: (_session, why) => this.audit.count(why),
       dropped: () => {},
       otherVersion: () => {},
+      refused: () => {},
       audited: false,
       decided: () => {},
       backendCall: () => {},
