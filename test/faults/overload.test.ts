@@ -118,6 +118,32 @@ describe('a program that runs short of something', function () {
   );
 
   it(
+    verifies('C10')('a replica that has more memory than it may refuses, until it may have more'),
+    async () => {
+      await using stage = await start();
+      const [replica] = stage.mesh.replicas;
+      if (replica === undefined) throw new Error('no replica');
+      const client = await stage.open();
+      const mayHave = (limit: string) =>
+        stage.mesh.configure({
+          mcpServers: { rec: { url: stage.backend('rec').url } },
+          virtualServers: { default: { naming: { mode: 'none' } } },
+          overload: { memory: { limit } },
+        });
+      await mayHave('64MiB');
+      const state = (of: string) => () => saysOverload(replica, { state: of, kind: 'memory' });
+      await until('it begins nothing new', state('shedding'));
+      const refused = await client.call('echo');
+      expect([refused.status, reasonOf(refused)]).to.deep.equal([503, 'overloaded']);
+      expect((await fetch(`${replica.ops}/readyz`)).status).to.equal(503);
+      await mayHave('8GiB');
+      await until('it has enough', state('normal'));
+      await until('it serves', async () => (await client.call('echo')).status === 200);
+      expect((await fetch(`${replica.ops}/readyz`)).status).to.equal(200);
+    },
+  );
+
+  it(
     verifies('C10')(
       'a replica whose event loop does not keep up begins nothing new, and finishes what it began',
     ),
