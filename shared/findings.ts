@@ -46,10 +46,8 @@ export const SidecarReport = v.strictObject({
   findings: v.array(Finding),
   /** Health and metrics first; a Unix socket is none. */
   claims: v.array(Claim),
-  /** `host:port` of the replicas; none where the configuration is wrong. */
-  replicas: v.array(v.string()),
-  /** The file of the authorities that vouch for the replicas; absent: plain text. */
-  ca: v.optional(v.string()),
+  /** How the replicas are known: the file of the authorities that vouch for them, and their SPIFFE id; absent: plain text. */
+  tls: v.optional(v.strictObject({ ca: v.string(), serverId: v.optional(v.string()) })),
 });
 
 export type SidecarReport = Readonly<v.InferOutput<typeof SidecarReport>>;

@@ -164,6 +164,7 @@ outrigger
   .option('--ca <file>', 'who vouches for the replica: TLS')
   .option('--cert <file>', 'a certificate of your own')
   .option('--key <file>', 'and its key')
+  .option('--server-id <id>', 'the SPIFFE id of the replica, where its certificate has no name')
   .addOption(
     new Option('-o, --output <format>', 'for people or for programs')
       .choices(['table', 'json', 'yaml'])

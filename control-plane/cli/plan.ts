@@ -3,6 +3,7 @@ import { ConfigError } from '../../shared/config/parse.ts';
 import { type Address, type LoadedConfig, STORE_VARIABLE } from '../config.ts';
 import type { ChildSpec } from './child.ts';
 import { type Claim, freePort, showAddress } from './ports.ts';
+import { sidecarTracing } from './sidecar-tracing.ts';
 
 /** What the command line of `up` says. */
 export interface UpOptions {
@@ -81,7 +82,8 @@ export async function planUp(
     );
   }
   const [mcp, ops] = [await at(0), await at(1)];
-  const sidecar = program('sidecar', { around, graceMs, address: mcp, ops }, [
+  const told = { ...around.env, ...sidecarTracing(loaded.settings.tracing) };
+  const sidecar = program('sidecar', { around: { ...around, env: told }, graceMs, address: mcp, ops }, [
     'sidecar',
     ...replicas.flatMap(({ address }) => ['--control-plane', showAddress(address)]),
     ...['--node', 'local'],

@@ -33,7 +33,7 @@ export function readCommandLine(
   const values = parse(argv);
   const output = OUTPUTS.find((each) => each === (values.output ?? 'table'));
   if (output === undefined) throw usage(`--output: allowed choices are ${OUTPUTS.join(', ')}`);
-  const { address, ca, cert, key, 'token-file': tokenFile } = values;
+  const { address, ca, cert, key, 'token-file': tokenFile, 'server-id': serverId } = values;
   const named = [values.config, values['sidecar-config'], address].some((each) => each !== undefined);
   const found = (file: string) => (!named && existsSync(resolve(cwd, file)) ? file : undefined);
   const config = values.config ?? found(CONFIG);
@@ -53,6 +53,7 @@ export function readCommandLine(
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
+    ...(serverId === undefined ? {} : { serverId }),
   };
 }
 
@@ -70,6 +71,7 @@ function parse(argv: readonly string[]) {
         ca: option,
         cert: option,
         key: option,
+        'server-id': option,
         output: { type: 'string', short: 'o' },
       },
     });

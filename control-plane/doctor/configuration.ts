@@ -6,7 +6,7 @@ import { loadSettings } from '../config.ts';
 import { checkPolicies } from '../policy-check.ts';
 import type { Settings } from '../settings.ts';
 import type { DoctorOptions } from './command-line.ts';
-import type { Surroundings } from './surroundings.ts';
+import { count, type Surroundings } from './surroundings.ts';
 
 export interface Configuration {
   /** Undefined where there is none, or it is wrong: then what rests on it cannot be looked at. */
@@ -36,10 +36,6 @@ export function checkConfiguration(
     const findings = error.faults.map((fault) => findingOf(fault, file));
     return { settings: undefined, findings: [...findings, unread(file)] };
   }
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 /** A fault is said by the check that it belongs to. */

@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Finding } from '../../shared/findings.ts';
+import type { Finding, SidecarReport } from '../../shared/findings.ts';
 import { CHECKS } from '../../shared/findings.ts';
+import { showAddress } from '../cli/ports.ts';
 import type { Settings } from '../settings.ts';
 import { checkBackends } from './backends.ts';
 import { checkCertificates } from './certificates.ts';
@@ -29,7 +30,7 @@ export async function findAll(options: DoctorOptions, around: Surroundings): Pro
     [checkNode(), ...read, ...sidecar.findings],
     within({ check: 'ports', of: 'this machine' }, checkPorts(listeners)),
     ...(settings === undefined ? [] : checksOf(settings, { options, around })),
-    ...targetsOf({ options, settings, replicas: sidecar.replicas, ca: sidecar.ca }).map((target) =>
+    ...targetsOf({ options, settings, sidecar }).map((target) =>
       within(
         { check: 'control-plane', of: target.address },
         checkReplica(target, { options, env: around.env }),
@@ -85,19 +86,23 @@ function listenersOf(settings: Settings | undefined): Listener[] {
 interface Known {
   readonly options: DoctorOptions;
   readonly settings: Settings | undefined;
-  readonly replicas: readonly string[];
-  readonly ca: string | undefined;
+  readonly sidecar: SidecarReport;
 }
 
-/** Whom to ask as an admin: whoever was named, else a sidecar's first replica, else the one that this configuration is for, if it runs. */
-function targetsOf({ options, settings, replicas, ca }: Known): ReplicaTarget[] {
-  if (options.address !== undefined) return [{ address: options.address, mustAnswer: true, ca: undefined }];
-  const [first] = replicas;
-  if (first !== undefined) return [{ address: first, mustAnswer: true, ca }];
+/** Whom to ask as an admin: whoever was named, else a replica that took the sidecar, else the one that this configuration is for, if it runs. */
+function targetsOf({ options, settings, sidecar }: Known): ReplicaTarget[] {
+  const { address } = options;
+  if (address !== undefined) return [{ address, mustAnswer: true }];
+  const taken = sidecar.findings.find(({ check, status }) => check === 'control-plane' && status === 'ok');
+  if (taken !== undefined) return [{ address: taken.of, mustAnswer: true, tls: sidecar.tls }];
   if (settings === undefined) return [];
   const { host, port } = settings.listen.grpc;
-  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host;
+  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return [
-    { address: `${reached}:${port}`, mustAnswer: false, ca: undefined, tls: settings.meshTls !== undefined },
+    {
+      address: showAddress({ host: reached, port }),
+      mustAnswer: false,
+      unknownTls: settings.meshTls !== undefined,
+    },
   ];
 }

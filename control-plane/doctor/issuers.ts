@@ -3,6 +3,7 @@ import { redact } from '../../shared/redact.ts';
 import { type Fetch, fetchKeys, fetchMetadata } from '../identity/issuer-documents.ts';
 import type { IssuerSettings } from '../settings.ts';
 import { clockFinding, skewOf } from './clock.ts';
+import { count } from './surroundings.ts';
 
 /** A Date header has whole seconds (RFC 9110 §5.6.7). */
 const GRAIN_MS = 1_000;
@@ -43,7 +44,7 @@ function keysFinding(
   const usable = keys.value.keys.filter(({ alg, use }) => {
     return (alg === undefined || algorithms.includes(alg)) && use !== 'enc';
   });
-  if (usable.length > 0) return { ...finding, status: 'ok', detail: `${usable.length} usable keys` };
+  if (usable.length > 0) return { ...finding, status: 'ok', detail: count(usable.length, 'usable key') };
   const remedy = `let it sign with one of ${algorithms.join(', ')}, or name its algorithm under algorithms`;
   return { ...finding, status: 'failed', detail: 'none of its keys is for an allowed algorithm', remedy };
 }

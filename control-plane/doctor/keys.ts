@@ -3,6 +3,7 @@ import type { Finding } from '../../shared/findings.ts';
 import { type Keys, keyFileIn, keysIn } from '../keys.ts';
 import type { Settings } from '../settings.ts';
 import { NEW_KEYS } from './configuration.ts';
+import { count } from './surroundings.ts';
 
 /** 32 random bytes have about 30 different ones; fewer than this do not happen by chance. */
 const FEWEST_DIFFERENT = 16;
@@ -42,5 +43,9 @@ function strength({ server, index }: Keys, of: string): Finding {
     const detail = 'the index key is a server key as well: who learns one has both';
     return { ...finding, status: 'failed', detail, remedy: NEW_KEYS };
   }
-  return { ...finding, status: 'ok', detail: `${server.length} server keys, the first writes; an index key` };
+  return {
+    ...finding,
+    status: 'ok',
+    detail: `${count(server.length, 'server key')}, the first writes; an index key`,
+  };
 }

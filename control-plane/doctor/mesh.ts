@@ -1,4 +1,4 @@
-import type { Finding } from '../../shared/findings.ts';
+import type { Finding, SidecarReport } from '../../shared/findings.ts';
 import { VERSION } from '../../shared/version.ts';
 import { allPages } from '../cli/admin/asking.ts';
 import { targetOf } from '../cli/admin/target.ts';
@@ -13,10 +13,10 @@ export interface ReplicaTarget {
   readonly address: string;
   /** Whether it is a fault that nobody answers. */
   readonly mustAnswer: boolean;
-  /** The file of the authorities that vouch for it, where the command line names none. */
-  readonly ca: string | undefined;
-  /** Whether it is known to speak TLS only. */
-  readonly tls?: boolean;
+  /** How it is known, where the command line says nothing of it. */
+  readonly tls?: SidecarReport['tls'];
+  /** Whether it speaks TLS by a name that only the command line can say. */
+  readonly unknownTls?: boolean;
 }
 
 interface Asking {
@@ -27,12 +27,17 @@ interface Asking {
 /** Whether a replica answers, and what its mesh says of itself to an admin. */
 export async function checkReplica(target: ReplicaTarget, { options, env }: Asking): Promise<Finding[]> {
   const finding = { check: 'control-plane', of: target.address } as const;
-  const ca = options.ca ?? target.ca;
-  if (target.tls === true && ca === undefined) {
+  if (target.unknownTls === true && options.ca === undefined) {
     const remedy = '--address HOST:PORT --ca FILE asks it, by a name that is in its certificate';
     return [{ ...finding, status: 'skipped', detail: 'it speaks TLS, so it was not asked', remedy }];
   }
-  const given = { ...options, address: target.address, ...(ca === undefined ? {} : { ca }) };
+  const known = options.ca === undefined ? target.tls : undefined;
+  const given = {
+    ...options,
+    address: target.address,
+    ...(known === undefined ? {} : { ca: known.ca }),
+    ...(known?.serverId === undefined ? {} : { serverId: known.serverId }),
+  };
   const shown = targetOf(given, env);
   let admin: AdminConnection | undefined;
   try {

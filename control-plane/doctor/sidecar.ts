@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { SidecarReport } from '../../shared/findings.ts';
 import type { Surroundings } from './surroundings.ts';
 
-export const NO_SIDECAR: SidecarReport = { findings: [], claims: [], replicas: [] };
+export const NO_SIDECAR: SidecarReport = { findings: [], claims: [] };
 
 /** Longer than all that a sidecar's own look may take. */
 const PATIENCE_MS = 20_000;

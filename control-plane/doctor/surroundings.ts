@@ -14,6 +14,10 @@ export interface Surroundings {
   readonly sidecarDoctor: string;
 }
 
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 /** Longer than any bound that a single question has by default. */
 const LONGEST_MS = 20_000;
 

@@ -26,7 +26,7 @@ export async function lookAround(load: () => Settings, options: LookOptions): Pr
     settings = load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: error.faults.map((fault) => configurationFault(fault, of)), claims: [], replicas: [] };
+    return { findings: error.faults.map((fault) => configurationFault(fault, of)), claims: [] };
   }
   const { tls, listen, virtualServer } = settings;
   const addresses = await resolveAddresses(settings.controlPlane).catch(() => undefined);
@@ -48,8 +48,7 @@ export async function lookAround(load: () => Settings, options: LookOptions): Pr
     };
     const unknown = addresses === undefined ? [unresolved(settings)] : [];
     const findings = [valid, ...unknown, ...found.flat()];
-    const ca = tls === undefined ? {} : { ca: tls.files.ca };
-    return { findings, claims: claimsOf(settings), replicas: [...(addresses ?? [])], ...ca };
+    return { findings, claims: claimsOf(settings), ...knownBy(settings) };
   } finally {
     security?.close();
   }
@@ -75,6 +74,12 @@ function certificatesOf({ tls }: Settings): Finding[] {
   const read = (file: string) => readFileSync(file, 'utf8');
   const certificates = { cert: read(cert), key: read(key), ca: read(ca) };
   return certificateFindings(certificates, { of: 'controlPlane.tls', now: Date.now() });
+}
+
+function knownBy({ tls }: Settings): Pick<SidecarReport, 'tls'> {
+  if (tls === undefined) return {};
+  const { files, serverId } = tls;
+  return { tls: { ca: files.ca, ...(serverId === undefined ? {} : { serverId }) } };
 }
 
 function claimsOf({ listen: { ops, mcp } }: Settings): Claim[] {

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { parse } from 'yaml';
 import { verifies } from '../requirements.ts';
 import { OUTRIGGER } from '../support/build.ts';
 import { freePort } from '../support/ports.ts';
@@ -195,6 +196,50 @@ describe('the command line for admins', () => {
     );
   });
 
+  it(
+    verifies('ADM-1')('every answer is there for programs, in JSON and in YAML, and says the same'),
+    async () => {
+      const questions: readonly (readonly string[])[] = [
+        ['sessions'],
+        ['sessions', 'get', session],
+        ['sessions', 'explain', session],
+        ['backends'],
+        ['backends', 'get', 'rec'],
+        ['sidecars'],
+        ['replicas'],
+        ['capabilities', session],
+        ['config', 'get'],
+        ['config', 'check'],
+      ];
+      for (const question of questions) {
+        const json: unknown = JSON.parse((await outrigger(...question, '-o', 'json')).out);
+        const yaml: unknown = parse((await outrigger(...question, '-o', 'yaml')).out);
+        const shape = (value: unknown) =>
+          JSON.stringify(value)
+            .replace(/"\d{4}-[^"]+"/g, 'TIME')
+            .replace(/:\d+/g, ':N')
+            .replace(/"(STALE|NOT_SENT|SYNCED)"/g, 'STATE')
+            .replace(/"version":"[^"]*"/g, 'VERSION');
+        expect(shape(yaml), question.join(' ')).to.equal(shape(json));
+      }
+    },
+  );
+
+  it(verifies('ADM-1')('no line is wider than the terminal, and no name of a session is cut'), async () => {
+    for (const columns of [120, 80, 60, 45])
+      for (const question of [
+        ['sessions'],
+        ['sessions', 'explain', session],
+        ['backends'],
+        ['replicas'],
+        ['stats'],
+      ]) {
+        const { out } = await run(question, { env: { ...environment(), COLUMNS: String(columns) } });
+        for (const line of out.split('\n')) expect(line.length, line).to.be.at.most(columns);
+        if (question[0] === 'sessions') expect(out).to.include(session);
+      }
+  });
+
   it(verifies('ADM-1')('a replica is drained and comes back'), async () => {
     const { other } = alice;
     expect(await pinned('replicas', 'drain', other.name)).to.include(`${other.name}  DRAINED`);
@@ -218,6 +263,46 @@ describe('the command line for admins', () => {
     const [code] = (await once(child, 'exit')) as [number | null];
     expect(code).to.equal(0);
     expect(text).to.equal(`ADDED     ${session}  alice  ${alice.owner.name}\nSYNCED\n`);
+  });
+
+  it(verifies('ADM-1')('a watch of backends has each with how it fares at each replica'), async () => {
+    const child = spawn(process.execPath, [OUTRIGGER, 'backends', 'watch', '-o', 'table'], {
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    for await (const piece of child.stdout) {
+      text += String(piece);
+      if (text.includes('SYNCED')) break;
+    }
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    expect(text).to.match(/^ADDED {5}rec {2}[ab]: (HEALTHY|UNKNOWN), [ab]: (HEALTHY|UNKNOWN)\nSYNCED\n$/);
+  });
+
+  it(verifies('ADM-1')('what is nearly a command is told, and every command has its help'), async () => {
+    for (const [words, meant] of [
+      [['sesions'], 'sessions'],
+      [['sessions', 'explan', session], 'explain'],
+      [['replicas', '--adress', 'x:1'], '--address'],
+    ] as const) {
+      const { code, out, err } = await run(words);
+      expect({ code, out }, words.join(' ')).to.deep.equal({ code: 64, out: '' });
+      expect(err).to.include(`(Did you mean ${meant}?)`);
+    }
+    for (const words of [
+      ['sessions', 'explain'],
+      ['backends'],
+      ['replicas', 'drain'],
+      ['top'],
+      ['doctor'],
+      ['stats'],
+    ]) {
+      const { code, out } = await run([...words, '--help']);
+      expect(code).to.equal(0);
+      expect(out).to.match(new RegExp(`^Usage: outrigger ${words.join(' ')} `));
+      if (words[0] !== 'backends') expect(out).to.include('Exit codes: 0');
+    }
   });
 
   it(

@@ -202,6 +202,7 @@ describe('outrigger doctor, beside a sidecar with certificates', function () {
       /^spiffe:\/\/mesh\.example\/ns\/red\/sa\/\S+, valid until 2\d{3}-/,
     );
     expect(of(good, 'control-plane')[0]).to.include({ status: 'ok', detail: 'replica a takes this sidecar' });
+    expect(good.code, JSON.stringify(good.findings)).to.equal(0);
     const blue = await look(BLUE_AGENT);
     expect(of(blue, 'control-plane')[0]?.detail).to.include('PERMISSION_DENIED');
     expect(of(blue, 'control-plane')[0]?.remedy).to.include('clients');

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { suggest } from '../../../shared/config/suggest.ts';
 import { EXIT_USAGE, ExitError, type Program, runProgram } from '../../../shared/lifecycle.ts';
 import { createLogger } from '../../../shared/log.ts';
 import type { AdminConnection, AdminMessage } from '../../rpc/admin-client.ts';
@@ -59,7 +60,7 @@ class AdminCommands {
   }
 
   sessions(command: Command): void {
-    filtered(this.#leaf(command.command('list', { isDefault: true }), 'list them', { watch: true })).action(
+    filtered(this.#leaf(listOf(command), 'list them', { watch: true })).action(
       (options: AdminOptions & SessionFilter) =>
         this.#show(options, {
           ask: (admin) =>
@@ -113,7 +114,7 @@ class AdminCommands {
   }
 
   backends(command: Command): void {
-    this.#leaf(command.command('list', { isDefault: true }), 'list them, replica by replica', {
+    this.#leaf(listOf(command), 'list them, replica by replica', {
       watch: true,
     }).action((options: AdminOptions) =>
       this.#show(options, {
@@ -141,12 +142,11 @@ class AdminCommands {
   }
 
   sidecars(command: Command): void {
-    this.#leaf(command.command('list', { isDefault: true }), 'list them', { watch: true }).action(
-      (options: AdminOptions) =>
-        this.#show(options, {
-          ask: (admin) => allPages(admin, { method: 'ListSidecars', field: 'sidecars', request: {} }),
-          view: sidecarsView,
-        }),
+    this.#leaf(listOf(command), 'list them', { watch: true }).action((options: AdminOptions) =>
+      this.#show(options, {
+        ask: (admin) => allPages(admin, { method: 'ListSidecars', field: 'sidecars', request: {} }),
+        view: sidecarsView,
+      }),
     );
     this.#leaf(command.command('get'), 'one of them, and each list that it answers')
       .argument('<sidecar>')
@@ -156,12 +156,11 @@ class AdminCommands {
   }
 
   replicas(command: Command): void {
-    this.#leaf(command.command('list', { isDefault: true }), 'list them', { watch: true }).action(
-      (options: AdminOptions) =>
-        this.#show(options, {
-          ask: (admin) => allPages(admin, { method: 'ListReplicas', field: 'replicas', request: {} }),
-          view: replicasView,
-        }),
+    this.#leaf(listOf(command), 'list them', { watch: true }).action((options: AdminOptions) =>
+      this.#show(options, {
+        ask: (admin) => allPages(admin, { method: 'ListReplicas', field: 'replicas', request: {} }),
+        view: replicasView,
+      }),
     );
     this.#leaf(command.command('get'), 'one of them')
       .argument('<replica>')
@@ -206,7 +205,9 @@ class AdminCommands {
       command,
       'sessions, calls, their latency and failures, by replica and backend, as they are now',
     )
-      .option('--interval <duration>', 'between two looks, such as 2s', interval, 2_000)
+      .addOption(
+        new Option('--interval <duration>', 'between two looks').argParser(interval).default(2_000, '2s'),
+      )
       .option('--once', 'one look and no more, as where the output is no terminal')
       .action(({ interval: intervalMs, ...options }: AdminOptions & { interval: number; once?: boolean }) =>
         run((program) => top({ options: { ...options, intervalMs }, terminal: this.#terminal, program })),
@@ -346,6 +347,18 @@ function interval(written: string): number {
   const ms = Number(number) * (unit === 'ms' ? 1 : unit === 'm' ? 60_000 : 1_000);
   if (ms >= SHORTEST_MS && ms <= LONGEST_MS) return ms;
   throw new InvalidArgumentError('expected a duration from 100ms to 10m, such as 2s');
+}
+
+/** What a group does where it is told nothing else. A word that is none of its commands is taken for a slip of one. */
+function listOf(group: Command): Command {
+  group.addHelpText('after', '\nWithout a command it lists them, with the options of list.');
+  const list = group.command('list', { isDefault: true }).allowExcessArguments();
+  return list.hook('preAction', ({ args: [word] }) => {
+    if (word === undefined) return;
+    const names = group.commands.map((each) => each.name());
+    const meant = suggest(word, names);
+    list.error(`error: unknown command '${word}'${meant === undefined ? '' : `\n(Did you mean ${meant}?)`}`);
+  });
 }
 
 /** What these commands say is their answer: of the life of their program only what goes wrong is told. */

@@ -1,5 +1,5 @@
 import { type Column, table } from './table.ts';
-import { clean } from './text.ts';
+import { clean, fold } from './text.ts';
 import { age, id, isRow, joined, mib, type Row, rows, text } from './values.ts';
 
 /** Answers of the admin API as people read them. */
@@ -145,14 +145,14 @@ export const backendsView: View = ({ backends }, width) =>
 
 export const refreshView: View = ({ sessionCount }) => `Read anew in ${text(sessionCount)} live sessions.\n`;
 
-export const checkView: View = ({ valid, problems, differs, needsRestart }) => {
-  if (valid !== true) return `The configuration file is wrong:\n${lines(problems)}`;
+export const checkView: View = ({ valid, problems, differs, needsRestart }, width) => {
+  if (valid !== true) return `The configuration file is wrong:\n${lines(problems, width)}`;
   if (differs !== true) return 'The configuration file is right, and is in force.\n';
   const restart = joined(needsRestart);
   return `The configuration file is right, and is not in force yet.\n${restart === '' ? '' : `Needs a restart: ${restart}\n`}`;
 };
 
-export const configView: View = (config) =>
+export const configView: View = (config, width) =>
   [
     ['Replica', text(config['replica'])],
     ['File', text(config['file'])],
@@ -165,26 +165,28 @@ export const configView: View = (config) =>
       `${joined(backends)} (naming: ${text(naming)})`,
     ]),
   ]
-    .map(([label = '', value = '']) => line(label, value))
+    .map(([label = '', value = '']) => line(label, value, width))
     .join('');
 
 export const explainView: View = (told, width) => {
   const session = isRow(told['session']) ? told['session'] : {};
   const streams = isRow(told['streams']) ? told['streams'] : undefined;
   const head = [
-    line('Session', `${id(session['name'])} (${text(told['state'])})`),
-    line('Principal', principalOf(session['principal'], { full: true })),
-    line('Client', text(session['client'])),
+    line('Session', `${id(session['name'])} (${text(told['state'])})`, width),
+    line('Principal', principalOf(session['principal'], { full: true }), width),
+    line('Client', text(session['client']), width),
     line(
       'Owner',
       `replica ${text(session['replica'])}, epoch ${text(session['epoch'])}, restored ${text(session['restores'])} times`,
+      width,
     ),
     line(
       'Life',
       `made ${age(session['createTime'])} ago, used ${age(session['useTime'])} ago; ` +
         `ends in ${age(session['idleExpireTime'])} if idle, in ${age(session['expireTime'])} in any case`,
+      width,
     ),
-    streams === undefined ? '' : line('Streams', streamsOf(streams)),
+    streams === undefined ? '' : line('Streams', streamsOf(streams), width),
   ].join('');
   const backends = rows(told['backends']);
   const lists = rows(told['lists']);
@@ -192,7 +194,7 @@ export const explainView: View = (told, width) => {
     head,
     backends.length === 0 ? '' : table(backends, { columns: SESSION_BACKENDS, width }),
     lists.length === 0 ? '' : table(lists, { columns: LISTS, width }),
-    findings(told),
+    findings(told, width),
   ]
     .filter((part) => part !== '')
     .join('\n');
@@ -219,16 +221,35 @@ function listView(field: string, columns: Columns, none: string): View {
   };
 }
 
-function line(label: string, value: string): string {
-  return `${label.padEnd(10)} ${clean(value)}\n`;
+const LABEL = 10;
+/** Less would be a column of single words. */
+const NARROWEST_TEXT = 30;
+
+function line(label: string, value: string, width?: number): string {
+  const [first = '', ...rest] = folded(value, { width, indent: LABEL + 1 });
+  return [`${label.padEnd(LABEL)} ${first}`, ...rest.map((more) => `${' '.repeat(LABEL + 1)}${more}`)]
+    .map((each) => `${each.trimEnd()}\n`)
+    .join('');
 }
 
-function lines(value: Row[string] | undefined): string {
-  return Array.isArray(value) ? value.map((each) => `- ${clean(text(each))}\n`).join('') : '';
+function lines(value: Row[string] | undefined, width?: number): string {
+  if (!Array.isArray(value)) return '';
+  return value
+    .flatMap((each) =>
+      folded(text(each), { width, indent: 2 }).map((part, at) => `${at === 0 ? '-' : ' '} ${part}\n`),
+    )
+    .join('');
 }
 
-function findings({ findings: found, state }: Row): string {
-  const said = lines(found);
+function folded(
+  value: string,
+  { width, indent }: { readonly width: number | undefined; readonly indent: number },
+): string[] {
+  return fold(clean(value), width === undefined ? undefined : Math.max(NARROWEST_TEXT, width - indent));
+}
+
+function findings({ findings: found, state }: Row, width: number | undefined): string {
+  const said = lines(found, width);
   if (said !== '') return `Findings\n${said}`;
   return state === 'LIVE' ? 'Nothing is wrong with it.\n' : '';
 }
