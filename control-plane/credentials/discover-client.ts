@@ -157,7 +157,8 @@ async function register(
   });
   if (answer.status !== 201 && answer.status !== 200)
     throw new Error(`the registration of the mesh is answered with ${answer.status}`);
-  return registrationIn(await answer.json(), wanted);
+  // What a parser says of it may have the secret in it.
+  return registrationIn(await answer.json().catch(() => undefined), wanted);
 }
 
 /** Servers leave out what the RFC asks of them; what is there has to be usable. */

@@ -28,6 +28,8 @@ export interface ResourceQuestion {
   readonly timeoutMs: number;
 }
 
+/** What fits a URL and a line of a log. */
+const URI = /^[\x21-\x7e]{1,2048}$/;
 /** More are not looked at. */
 const MOST_SERVERS = 10;
 const MOST_SCOPES = 100;
@@ -44,9 +46,11 @@ export async function readProtectedResource(question: ResourceQuestion): Promise
   const { url, metadataUrl } = question;
   const document = await readFirst(metadataUrl === undefined ? placesOf(url) : [metadataUrl], question);
   const { resource, authorization_servers: servers, scopes_supported: scopes } = document;
-  if (typeof resource !== 'string' || !covers(resource, url))
+  if (typeof resource !== 'string' || !URI.test(resource) || !covers(resource, url))
     throw new Error("the backend's metadata is about another resource than the backend");
-  const authorizationServers = textsOf(servers).slice(0, MOST_SERVERS);
+  const authorizationServers = textsOf(servers)
+    .filter((each) => URI.test(each))
+    .slice(0, MOST_SERVERS);
   if (authorizationServers.length === 0)
     throw new Error("the backend's metadata names no authorization server");
   return {
@@ -99,7 +103,8 @@ async function read(
   const answer = await fetch(place, { method: 'GET', headers: { accept: 'application/json' }, signal });
   if (answer.status >= 400 && answer.status < 500) return undefined;
   if (answer.status !== 200) throw new Error(`the backend's metadata is answered with ${answer.status}`);
-  const document: unknown = await answer.json();
+  // What a parser says of it has parts of it.
+  const document: unknown = await answer.json().catch(() => undefined);
   if (typeof document !== 'object' || document === null)
     throw new Error("the backend's metadata is no JSON object");
   return Object.fromEntries(Object.entries(document));

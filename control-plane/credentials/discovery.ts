@@ -39,7 +39,8 @@ export interface DiscoveryOutcome {
 
 /** What is known of a backend's authorization, on all replicas. */
 interface Found {
-  readonly challenge: Challenge;
+  /** The scopes of the backend's challenge. */
+  readonly said: readonly string[];
   readonly resource: string;
   readonly issuer: string;
   /** What a person is asked to grant at first. */
@@ -155,7 +156,7 @@ export class Discovery {
     if (this.#asked.length > MOST_ASKED) this.#asked.shift();
     try {
       const before = (await notes.read<Found>(this.#name))?.note;
-      const found = await this.#find(joined(challenge, before?.challenge));
+      const found = await this.#find(challenge, before);
       await notes.put(this.#name, found, KEPT_MS);
       this.#failure = undefined;
       this.#checkUntil = clock.now() + CHECK_MS;
@@ -175,7 +176,7 @@ export class Discovery {
     }
   }
 
-  async #find(challenge: Challenge): Promise<Found> {
+  async #find(challenge: Challenge, before: Found | undefined): Promise<Found> {
     const { settings, fetch } = this.#options;
     const { url, timeoutMs } = settings;
     const metadata = await readProtectedResource({
@@ -191,8 +192,10 @@ export class Discovery {
     const client = configured
       ? undefined
       : await clientAt(server, { backend, redirectUri, documentUrl, fetch, notes, clock, timeoutMs });
-    const scopes = this.#scopesOf(challenge, metadata, server);
-    return { challenge, resource: metadata.resource, issuer, scopes, client };
+    // A later 401 need not say again what the first one said.
+    const said = challenge.scopes.length === 0 && before?.issuer === issuer ? before.said : challenge.scopes;
+    const scopes = this.#scopesOf(said, metadata, server);
+    return { said, resource: metadata.resource, issuer, scopes, client };
   }
 
   /** One that configuration knows, otherwise the first. */
@@ -227,14 +230,12 @@ export class Discovery {
 
   /** MCP 2025-11-25, Authorization: Scope Selection Strategy; and a refresh token where the server offers one by scope. */
   #scopesOf(
-    challenge: Challenge,
-    metadata: ProtectedResource,
+    said: readonly string[],
+    { scopesSupported }: ProtectedResource,
     server: AuthorizationServer,
   ): readonly string[] {
-    const { settings } = this.#options;
-    const [wanted = []] = [settings.scopes, challenge.scopes, metadata.scopesSupported].filter(
-      (each) => each.length > 0,
-    );
+    const { scopes } = this.#options.settings;
+    const [wanted = []] = [scopes, said, scopesSupported].filter((each) => each.length > 0);
     const offline = wanted.length > 0 && server.scopes_supported?.includes(OFFLINE) === true;
     return [...new Set([...wanted, ...(offline ? [OFFLINE] : [])])];
   }
@@ -285,7 +286,8 @@ export class Discovery {
 
   get #name(): string {
     const { settings, redirectUri } = this.#options;
-    return JSON.stringify(['backend', settings.url, redirectUri]);
+    const { url, scopes, clientMetadata } = settings;
+    return JSON.stringify(['backend', url, redirectUri, scopes, clientMetadata]);
   }
 }
 
@@ -293,14 +295,6 @@ const OFFLINE = 'offline_access';
 
 function providerSettings(issuer: string, client: ClientSettings, timeoutMs: number): ProviderSettings {
   return { issuer, tokenEndpoint: undefined, introspectionEndpoint: undefined, client, timeoutMs };
-}
-
-/** A later 401 need not say again what the first one said. */
-function joined({ metadataUrl, scopes }: Challenge, before: Challenge | undefined): Challenge {
-  return {
-    metadataUrl: metadataUrl ?? before?.metadataUrl,
-    scopes: scopes.length > 0 ? scopes : (before?.scopes ?? []),
-  };
 }
 
 function messageOf(thrown: unknown): string {

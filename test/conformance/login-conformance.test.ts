@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
+import { GRANTS } from './grants.ts';
 import { type LoginJudge, startLoginJudge } from './login-judge.ts';
 import { OTHER_LOGINS } from './other-logins.ts';
-import { failing, shortfalls } from './run-conformance.ts';
+import { clientScenarios, failing, shortfalls } from './run-conformance.ts';
 
 /** What a login that went well leaves. */
 const LOGGED_IN = [
@@ -55,6 +56,12 @@ describe('the conformance suite judges how callers log in at a backend that says
   });
 
   after(() => judge?.[Symbol.asyncDispose]());
+
+  it('every scenario about authorization is among these, or is judged elsewhere', async () => {
+    const judged = [SCENARIOS, OTHER_LOGINS, GRANTS].flatMap((each) => Object.keys(each));
+    const theirs = (await clientScenarios()).filter((name) => name.startsWith('auth/'));
+    expect(judged.sort()).to.deep.equal([...theirs].sort());
+  });
 
   for (const [scenario, decisive] of Object.entries(SCENARIOS)) {
     it(verifies('AGG-16', 'BACK-5')(scenario), async () => {

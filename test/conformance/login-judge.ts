@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { startDiscoverStage } from '../support/discover-stage.ts';
 import type { Reply } from '../support/mcp-client.ts';
@@ -36,12 +37,14 @@ const TIMEOUT_MS = 60_000;
 export async function startLoginJudge(): Promise<LoginJudge> {
   const stage = await startDiscoverStage({ url: 'http://127.0.0.1:9/mcp' });
   let applied = 0;
-  const server = createServer(async (incoming, outgoing) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of incoming) chunks.push(chunk as Buffer);
-    const replies = await play(JSON.parse(Buffer.concat(chunks).toString()) as Task).catch(String);
-    const done = typeof replies !== 'string' && replies.every(({ answer }) => answer?.result !== undefined);
-    outgoing.writeHead(done ? 200 : 500).end(JSON.stringify(replies));
+  const server = createServer((incoming, outgoing) => {
+    json(incoming)
+      .then((task) => play(task as Task))
+      .then((replies) => {
+        const done = replies.every(({ answer }) => answer?.result !== undefined);
+        outgoing.writeHead(done ? 200 : 500).end(JSON.stringify(replies));
+      })
+      .catch((error: unknown) => outgoing.writeHead(500).end(String(error)));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

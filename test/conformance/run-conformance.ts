@@ -105,6 +105,12 @@ export async function runClientConformance({
   }
 }
 
+/** Every scenario that the suite has to judge a client. */
+export async function clientScenarios(): Promise<readonly string[]> {
+  const text = await runSuite(await node22(), ['list', '--client'], AbortSignal.timeout(30_000));
+  return [...text.matchAll(/^ {2}- (\S+)/gm)].map(([, name = '']) => name);
+}
+
 /** The scenarios with a check that failed or warned, sorted. */
 export function failing(results: ConformanceResults): string[] {
   return [...results]

@@ -199,6 +199,29 @@ describe('a backend that says itself where its callers log in', function () {
     expect(other.grants.map(({ client }) => client)).to.deep.equal(other.registered);
   });
 
+  it('a server that has forgotten the mesh gets to know it anew, and its callers are asked', async () => {
+    await using stage = await startStage({ party: { accessSeconds: 2 } });
+    const { party } = stage;
+    const alice = await stage.open('alice');
+    expect((await stage.logIn('alice', await alice.call('hub__echo'))).status).to.equal(200);
+    expect(await calls(alice)).to.equal('{"n":1}');
+    await party.forgetRegistered();
+    let asked = '';
+    await until('alice is asked', async () => {
+      const reply = await alice.call('hub__echo');
+      if (reply.answer?.error?.code !== -32042) return false;
+      asked = askedUrl(reply);
+      return true;
+    });
+    expect((await stage.browser('alice').open(asked)).status).to.equal(200);
+    expect(await calls(alice)).to.equal('{"n":1}');
+    expect(party.registered).to.have.length(2);
+    const said = stage.mesh
+      .log()
+      .filter((line) => /client_secret|refresh_token|eyJhbGciOiJFUzI1NiI/.test(line));
+    expect(said).to.be.empty;
+  });
+
   it(
     verifies(
       'BACK-5',

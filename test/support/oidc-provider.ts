@@ -29,6 +29,8 @@ export interface OidcProvider extends AsyncDisposable {
   revoke(token: string): void;
   /** From now on no refresh token is good. */
   revokeLogins(): Promise<void>;
+  /** Whoever has registered dynamically is nobody from now on. */
+  forgetRegistered(): Promise<void>;
   /** Waits so long before each token that is refreshed is given, and says it then. */
   slowRefresh(ms: number): void;
   /** The next answers to refreshes get lost. */
@@ -176,6 +178,12 @@ class RunningProvider implements OidcProvider {
 
   async revokeLogins(): Promise<void> {
     for (const token of this.#refreshTokens) await token.destroy();
+  }
+
+  async forgetRegistered(): Promise<void> {
+    // The library keeps clients like everything else, and its types say nothing of it.
+    const kept = Reflect.get(this.#oidc.Client, 'adapter') as { destroy(id: string): Promise<void> };
+    for (const id of this.registered) await kept.destroy(id);
   }
 
   slowRefresh(ms: number): void {

@@ -29,7 +29,8 @@ describe('configured logins', () => {
         name,
         {
           url: `https://${name}.example/mcp`,
-          credential: { strategy: 'stored', provider: PARTY, ...credential },
+          credential:
+            'strategy' in credential ? credential : { strategy: 'stored', provider: PARTY, ...credential },
         },
       ]),
     );
@@ -70,6 +71,29 @@ describe('configured logins', () => {
     expect(backends[0]?.credential).to.include({ strategy: 'stored', login: 'code' });
     const elsewhere = await load(CONNECT, { code: {} }, { connect: '0.0.0.0:9292' });
     expect(elsewhere.connect?.listen).to.deep.equal({ host: '0.0.0.0', port: 9292 });
+  });
+
+  it('a backend that says itself where to log in needs no more than a place for that', async () => {
+    const discover = { strategy: 'discover' };
+    const { backends } = await load(CONNECT, { code: discover });
+    expect(backends[0]?.credential).to.deep.equal({
+      strategy: 'discover',
+      url: 'https://code.example/mcp',
+      scopes: [],
+      clients: [],
+      clientMetadata: undefined,
+      allowPrivateAddresses: false,
+      timeoutMs: 5_000,
+    });
+    expect(await problem(load(undefined, { code: discover }))).to.contain('configure connect');
+    const clients = [{ issuer: 'http://login.example', client: CLIENT }];
+    expect(await problem(load(CONNECT, { code: { ...discover, clients } }))).to.match(/clients\[0\].issuer/);
+    const clientMetadata = 'http://mesh.example.com/client.json';
+    expect(await problem(load(CONNECT, { code: { ...discover, clientMetadata } }))).to.contain('https');
+    const both = { code: discover, other: { login: 'code' } };
+    expect(await problem(load(CONNECT, both)), 'its redirect URI is its own').to.contain(
+      'has the login "code"',
+    );
   });
 
   it('a backend with logins needs a place to log in', async () => {
