@@ -8,6 +8,7 @@ const run = promisify(execFile);
 
 const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'chromium');
 const ROOT = join(CACHE, 'root');
+const FONTS = join(CACHE, 'fonts.conf');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 const SENTENCE =
   'These tests need Chromium: install it (Debian: apt-get install chromium), or make apt-get download chromium work.';
@@ -47,16 +48,23 @@ async function ofPath(): Promise<ChromiumBinary | undefined> {
   return undefined;
 }
 
-/** What was unpacked: its libraries are where they are, and it is told so; so are its fonts. */
+/** What was unpacked: its libraries are where they are, and it is told so; so are the fonts. */
 async function ofFolder(): Promise<ChromiumBinary | undefined> {
-  const files: string[] = await readdir(join(ROOT, 'usr'), { recursive: true }).catch(() => []);
-  const folders = new Set(
-    files.filter((file) => /\.so[.\d]*$/.test(file)).map((file) => dirname(join(ROOT, 'usr', file))),
-  );
-  const env: NodeJS.ProcessEnv = { ...process.env, LD_LIBRARY_PATH: [...folders].join(delimiter) };
-  if (files.includes('share/fonts')) env['FONTCONFIG_FILE'] = join(CACHE, 'fonts.conf');
+  // Some packages still have theirs in /lib.
+  const folders = await Promise.all(['usr/lib', 'lib'].map((lib) => libraryFolders(join(ROOT, lib))));
+  const env = {
+    ...process.env,
+    LD_LIBRARY_PATH: folders.flat().join(delimiter),
+    FONTCONFIG_FILE: FONTS,
+  };
   const binary = { path: join(ROOT, 'usr/lib/chromium/chromium'), env };
   return (await works(binary)) ? binary : undefined;
+}
+
+async function libraryFolders(root: string): Promise<readonly string[]> {
+  const files: string[] = await readdir(root, { recursive: true }).catch(() => []);
+  const libraries = files.filter((file) => /\.so[.\d]*$/.test(file));
+  return [...new Set(libraries.map((file) => dirname(join(root, file))))];
 }
 
 async function works({ path, env }: ChromiumBinary): Promise<boolean> {
@@ -74,8 +82,9 @@ async function fetchPackages(): Promise<ChromiumBinary | undefined> {
   const { stdout } = await withFreshLists(() => run('apt-get', rehearsal, { timeout: 60_000 }));
   const packages = [...stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1] ?? '');
   await unpackPackages(packages, ROOT);
-  const fonts = `<fontconfig><dir>${join(ROOT, 'usr/share/fonts')}</dir><cachedir>${join(CACHE, 'fonts')}</cachedir></fontconfig>`;
-  await writeFile(join(CACHE, 'fonts.conf'), fonts);
+  const folders = [join(ROOT, 'usr/share/fonts'), '/usr/share/fonts'].map((folder) => `<dir>${folder}</dir>`);
+  const cache = `<cachedir>${join(CACHE, 'fonts')}</cachedir>`;
+  await writeFile(FONTS, `<fontconfig>${folders.join('')}${cache}</fontconfig>`);
   return ofFolder();
 }
 
