@@ -19,6 +19,8 @@ function word(pattern: RegExp, expected: string) {
 
 const Quantities = table(word(/^\d+(?:\.\d+)?(?:m|k|Ki|Mi|Gi)?$/, 'a quantity, such as 50m or 64Mi'));
 
+const RATIO = 'expected a number from 0 to 1';
+
 export const SidecarSection = section({
   image: v.optional(word(/^[^\s]+$/, 'the name of an image'), `outrigger-sidecar:${VERSION}`),
   imagePullPolicy: v.optional(oneOf(['Always', 'IfNotPresent', 'Never'])),
@@ -51,6 +53,13 @@ export const SidecarSection = section({
     {},
   ),
   user: v.optional(count({ min: 1, max: 2 ** 31 - 1 }), 65_532),
+  /** A collector of traces that asks for no secret. */
+  tracing: v.optional(
+    section({
+      url: v.pipe(text(), v.regex(/^https?:\/\/[^\s#@]+$/, 'expected an http or https URL')),
+      ratio: v.optional(v.pipe(v.number(RATIO), v.minValue(0, RATIO), v.maxValue(1, RATIO)), 1),
+    }),
+  ),
 });
 
 export type SidecarSection = v.InferOutput<typeof SidecarSection>;

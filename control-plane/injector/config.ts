@@ -127,6 +127,7 @@ function injectionSettings(written: SidecarSection): InjectionSettings {
     virtualServer: written.virtualServer,
     token: { audience: token.audience, expirationSeconds: Math.round(token.expiration / 1_000) },
     resources: written.resources,
+    tracing: written.tracing,
     user: written.user,
   };
 }

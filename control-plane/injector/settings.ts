@@ -26,6 +26,8 @@ export interface InjectionSettings {
   };
   /** The user and group of the sidecar's process; not root. */
   readonly user: number;
+  /** Where it sends traces, and how many; undefined: nowhere. */
+  readonly tracing?: { readonly url: string; readonly ratio: number } | undefined;
 }
 
 export const INJECT = 'outrigger.dev/inject';

@@ -72,7 +72,7 @@ export function sidecarVolumes({ token, tls }: InjectionSettings): readonly Json
 }
 
 /** The sidecar's configuration file. The pod is one trust boundary: its containers share the loopback. */
-function configuration({ controlPlane, tls }: InjectionSettings, virtualServer: string): JsonMap {
+function configuration({ controlPlane, tls, tracing }: InjectionSettings, virtualServer: string): JsonMap {
   const { serverName, serverId } = tls;
   return {
     virtualServer,
@@ -89,6 +89,7 @@ function configuration({ controlPlane, tls }: InjectionSettings, virtualServer: 
     },
     token: { file: `${TOKEN_FOLDER}/token` },
     allowSharedLoopback: true,
+    ...(tracing === undefined ? {} : { tracing: { otlp: { url: tracing.url }, ratio: tracing.ratio } }),
   };
 }
 

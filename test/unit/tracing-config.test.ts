@@ -2,8 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { sidecarTracing } from '../../control-plane/cli/sidecar-tracing.ts';
 import { loadSettings as loadControlPlane } from '../../control-plane/config.ts';
+import { loadInjectionSettings } from '../../control-plane/injector/config.ts';
+import { sidecarContainer } from '../../control-plane/injector/sidecar-container.ts';
 import { ConfigError } from '../../shared/config/parse.ts';
+import { ReadFiles } from '../../shared/config/watched-files.ts';
 import { redact } from '../../shared/redact.ts';
 import { loadSettings as loadSidecar } from '../../sidecar/config.ts';
 
@@ -80,4 +84,27 @@ describe('where traces go', () => {
       });
     });
   }
+
+  it('is told to the sidecar of a mesh on one machine, which reads the same of it', () => {
+    const headers = { authorization: { env: 'KEY' } };
+    const otlp = { url: 'http://127.0.0.1:4318/v1/traces', headers, timeout: '1s' };
+    const replicas = PROGRAMS['control plane']({ otlp, ratio: 0.5, interval: '1s', attributes: { a: 'b' } });
+    const env = sidecarTracing(replicas);
+    expect(loadSidecar({ argv: [], env, cwd: folder }).tracing).to.deep.equal(replicas);
+    expect(sidecarTracing(undefined)).to.deep.equal({});
+  });
+
+  it('is told to a sidecar that is injected', () => {
+    const file = join(folder, 'inject.yaml');
+    writeFileSync(file, 'sidecar: { tracing: { url: "http://otel.infra:4318/v1/traces", ratio: 0.1 } }\n');
+    const settings = loadInjectionSettings({}, { file, env: {}, cwd: folder, files: new ReadFiles() });
+    const [config] = (
+      sidecarContainer(settings, 'default')['env'] as { name: string; value?: string }[]
+    ).filter(({ name }) => name === 'OUTRIGGER_SIDECAR_CONFIG');
+    const said = JSON.parse(config?.value ?? '') as { tracing?: unknown };
+    expect(PROGRAMS.sidecar(said.tracing)).to.deep.include({
+      url: 'http://otel.infra:4318/v1/traces',
+      ratio: 0.1,
+    });
+  });
 });
