@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -170,7 +171,7 @@ describe('the gRPC port under hostile input', () => {
       await using replica = await startReplica();
       expect(await talk(replica, Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))).to.equal('closed');
 
-      const idle = Array.from({ length: 2_000 }, () => quiet(replica));
+      const idle = Array.from({ length: 200 }, () => quiet(replica));
       const before = process.memoryUsage().rss;
       const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
       const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
@@ -180,6 +181,31 @@ describe('the gRPC port under hostile input', () => {
       expect(await serves(replica)).to.equal(true);
       expect(process.memoryUsage().rss - before).to.be.below(200 * 1024 * 1024);
       for (const socket of idle) socket.destroy();
+    },
+  );
+
+  it(
+    verifies('G8')('thousands of connections that say nothing are closed, and keep nobody out'),
+    async function () {
+      // A ping after 30 s, and 10 s for its answer.
+      this.timeout(90_000);
+      await using replica = await startReplica();
+      let closed = 0;
+      for (let opened = 0; opened < 4_000; opened += 100) {
+        const some = Array.from({ length: 100 }, () => quiet(replica));
+        // Not more at once than may wait to be accepted.
+        await Promise.all(some.map((socket) => once(socket, 'connect')));
+        for (const [at, socket] of some.entries()) {
+          socket.on('close', () => {
+            closed += 1;
+          });
+          socket.resume();
+          if (at % 2 === 0) socket.write(PREFACE);
+        }
+      }
+      expect(await serves(replica)).to.equal(true);
+      await until(() => closed === 4_000, 80_000);
+      expect(await serves(replica)).to.equal(true);
     },
   );
 

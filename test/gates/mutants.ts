@@ -503,6 +503,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/e2e/injection-webhook.test.ts'],
   },
   {
+    behaviour: 'a core dump holds no memory',
+    file: 'shared/private-memory.ts',
+    find: "    writeFileSync('/proc/self/coredump_filter', '0');\n",
+    replace: '',
+    tests: ['test/faults/process-dumps.test.ts'],
+    only: 'no token on the disk',
+  },
+  {
+    behaviour: 'a sidecar whose replicas have all moved looks their name up at once',
+    file: 'sidecar/mesh/replica-pool.ts',
+    find: '    if (homeless) this.#lookUpSoon();\n',
+    replace: '',
+    tests: ['test/e2e/rolling-restart.test.ts'],
+    only: 'gone before it looks again',
+  },
+  {
     behaviour: 'no token is logged',
     file: 'shared/log.ts',
     find: '...clean(fields) }, redact(message));',
