@@ -24,8 +24,10 @@ const RECENTLY_MS = 60_000;
 const MISSES = { perMinute: 600, burst: 300 };
 /** Requests that may wait for their sessions to be restored. */
 const MOST_WAITING = 10_000;
-/** When memory is short, this share of the live sessions goes at once. */
+/** When there are too many, this share of the live sessions goes at once beside those; */
 const EVICT_SHARE = 0.05;
+/** when the process is short of memory, this one, and again as long as it is. */
+const SHRINK_SHARE = 0.2;
 
 export interface ManagerLimits {
   readonly liveSessions: number;
@@ -466,20 +468,23 @@ export class SessionManager {
     } else if (!session.busy && !session.leaseValid) session.evict();
   }
 
-  /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */
   #evict(): void {
     const excess = this.#excess;
-    if (excess > 0) this.shrink(excess);
+    if (excess > 0) this.#free(excess + Math.ceil(this.#live.size * EVICT_SHARE));
   }
 
-  /** Frees so many of the idle sessions, and a share of all beside them: their records stay. */
-  shrink(excess = 0): void {
+  /** The process is short of memory: a share of the sessions goes, idle ones. Their records stay. */
+  shrink(): void {
+    this.#free(Math.ceil(this.#live.size * SHRINK_SHARE));
+  }
+
+  /** Frees the least recently used sessions; those whose backends cannot be taken up again go last, busy ones not at all. */
+  #free(count: number): void {
     const idle = [...this.#live.values()].filter((session) => !session.busy);
     const cost = (session: LiveSession) =>
       [...session.links.values()].every((link) => link.resumable) ? 0 : 1;
     idle.sort((a, b) => cost(a) - cost(b) || a.lastUsedAt - b.lastUsedAt);
-    const share = Math.ceil(this.#live.size * EVICT_SHARE);
-    for (const session of idle.slice(0, excess + share)) session.evict();
+    for (const session of idle.slice(0, count)) session.evict();
   }
 }
 

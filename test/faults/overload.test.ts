@@ -88,7 +88,7 @@ describe('a program that runs short of something', function () {
       if (replica === undefined) throw new Error('no replica');
       await replica.kill();
       await using small = await startLimited(replica, {
-        node: ['--max-old-space-size=36', '--max-semi-space-size=1'],
+        node: ['--max-old-space-size=44', '--max-semi-space-size=1'],
       });
       await until(
         'the sidecar has it',
