@@ -82,7 +82,7 @@ export interface MeshErrorOptions {
   readonly backend?: string;
   /** When trying again makes sense, in milliseconds from now. */
   readonly retryAfterMs?: number;
-  /** All scopes that the operation needs, space separated (RFC 6750 §3.1), with `insufficient_scope`. */
+  /** All scopes that the operation needs, space separated (RFC 6750 §3.1), with `insufficient_scope`; with `login_required` what to ask the person for, which no peer is told. */
   readonly scope?: string;
 }
 

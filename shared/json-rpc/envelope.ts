@@ -81,7 +81,9 @@ export function meshErrorResponse(
   error: MeshError,
   { requestId }: { readonly requestId?: string | undefined } = {},
 ): Uint8Array[] {
-  const { reason, retryable, backend, retryAfterMs, scope, message } = error;
+  const { reason, retryable, backend, retryAfterMs, message } = error;
+  // What a person is to grant to somebody else's server is no scope of ours.
+  const scope = reason === 'insufficient_scope' ? error.scope : undefined;
   // What is undefined is not written.
   const data = { reason, retryable, backend, retryAfterMs, scope, requestId };
   return errorResponse(id, { code: CODES[reason], message, data });

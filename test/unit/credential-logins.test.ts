@@ -11,6 +11,7 @@ import { MemorySessionStore, SharedMemory } from '../../control-plane/store/memo
 import type { Clock } from '../../shared/clock.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
+import { meshErrorResponse } from '../../shared/json-rpc/envelope.ts';
 import { verifies } from '../requirements.ts';
 import { refusalOf, trusting, verifierFor } from '../support/identity.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
@@ -146,6 +147,30 @@ describe('logins at third parties', () => {
     expect(await obtain()).to.equal('Bearer access-1');
     expect(party.shown).to.deep.equal(['refresh-0']);
   });
+
+  it(
+    verifies('BACK-6')('more is asked for where a backend needs more: not twice, nor for ever'),
+    async () => {
+      const { vault, logins } = replica();
+      const signal = new AbortController().signal;
+      const lacks = async (scope: string) => {
+        const wish = { provider, caller: alice, backend: 'hub', signal, onIssue: () => {} };
+        return logins.insufficient(await logins.obtain(wish), { scopes: [scope], backend: 'hub' });
+      };
+      await vault.put(name(), login({ asked: ['read'] }));
+      expect(await lacks('read')).to.equal(undefined);
+      const error = await lacks('write');
+      expect(error).to.include({ reason: 'login_required', scope: 'read write' });
+      const told = Buffer.concat(meshErrorResponse(Buffer.from('1'), error ?? unavailable())).toString();
+      expect(told).to.contain('login_required').and.not.to.contain('write');
+      // It is kept over a refresh.
+      offset = 2 * HOUR;
+      expect(await lacks('read')).to.equal(undefined);
+      expect(party.shown).to.deep.equal(['refresh-0']);
+      await vault.put(name(), login({ accessToken: 'access-9', asked: ['read', 'write'], stepUps: 5 }));
+      expect(await lacks('admin')).to.equal(undefined);
+    },
+  );
 
   it(verifies('BACK-6')('of many replicas that need it refreshed one shows its refresh token'), async () => {
     const all = Array.from({ length: 4 }, replica);
