@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,6 +10,16 @@ const run = promisify(execFile);
 const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'chromium');
 const ROOT = join(CACHE, 'root');
 const FONTS = join(CACHE, 'fonts.conf');
+const FONTS_CONFIGURATION = `<fontconfig>
+  <dir>${join(ROOT, 'usr/share/fonts')}</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>${join(CACHE, 'fonts')}</cachedir>
+  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+  <match target="pattern">
+    <edit name="family" mode="append_last"><string>DejaVu Sans</string></edit>
+  </match>
+</fontconfig>
+`;
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 const SENTENCE =
   'These tests need Chromium: install it (Debian: apt-get install chromium), or make apt-get download chromium work.';
@@ -50,13 +61,15 @@ async function ofPath(): Promise<ChromiumBinary | undefined> {
 
 /** What was unpacked: its libraries are where they are, and it is told so; so are the fonts. */
 async function ofFolder(): Promise<ChromiumBinary | undefined> {
+  if (!existsSync(ROOT)) return undefined;
   // Some packages still have theirs in /lib.
   const folders = await Promise.all(['usr/lib', 'lib'].map((lib) => libraryFolders(join(ROOT, lib))));
-  const env = {
+  const env: NodeJS.ProcessEnv = {
     ...process.env,
     LD_LIBRARY_PATH: folders.flat().join(delimiter),
     FONTCONFIG_FILE: FONTS,
   };
+  await writeFile(FONTS, FONTS_CONFIGURATION);
   const binary = { path: join(ROOT, 'usr/lib/chromium/chromium'), env };
   return (await works(binary)) ? binary : undefined;
 }
@@ -82,9 +95,6 @@ async function fetchPackages(): Promise<ChromiumBinary | undefined> {
   const { stdout } = await withFreshLists(() => run('apt-get', rehearsal, { timeout: 60_000 }));
   const packages = [...stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1] ?? '');
   await unpackPackages(packages, ROOT);
-  const folders = [join(ROOT, 'usr/share/fonts'), '/usr/share/fonts'].map((folder) => `<dir>${folder}</dir>`);
-  const cache = `<cachedir>${join(CACHE, 'fonts')}</cachedir>`;
-  await writeFile(FONTS, `<fontconfig>${folders.join('')}${cache}</fontconfig>`);
   return ofFolder();
 }
 

@@ -174,7 +174,7 @@ function scaleOf(
   highest: number,
   whole: boolean,
 ): { readonly top: number; readonly ticks: readonly number[] } {
-  const least = whole ? 1 : 0.001;
+  const least = whole || highest === 0 ? 1 : 0.001;
   const rough = Math.max(highest / 3, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough) ?? rough;
