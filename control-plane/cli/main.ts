@@ -210,7 +210,8 @@ addAdminCommands(outrigger, {
     return Number(process.env['COLUMNS']) || (process.stdout.isTTY ? process.stdout.columns : undefined);
   },
   get height() {
-    return process.stdout.isTTY ? process.stdout.rows : undefined;
+    // A terminal of a program's making may have no size.
+    return (process.stdout.isTTY && process.stdout.rows) || undefined;
   },
   screen:
     process.stdin.isTTY && process.stdout.isTTY

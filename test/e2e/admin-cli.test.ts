@@ -179,6 +179,34 @@ describe('the command line for admins', () => {
     expect((await outrigger('top', '--interval', 'soon')).code).to.equal(64);
   });
 
+  for (const [name, key] of [
+    ['q', 'q'],
+    ['Ctrl-C', '\u0003'],
+  ] as const) {
+    it(verifies('ADM-1')(`top has the terminal for itself, and ${name} gives it back`), async () => {
+      // util-linux has a terminal for others' programs; elsewhere it is another command.
+      if (process.platform !== 'linux') return;
+      const command = `'${process.execPath}' '${OUTRIGGER}' top --interval 200ms`;
+      const child = spawn('script', ['-qefc', command, '/dev/null'], {
+        env: { ...environment(), TERM: 'xterm', COLUMNS: '100' },
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      const ended = once(child, 'exit') as Promise<[number | null]>;
+      let text = '';
+      child.stdout.on('data', (piece) => {
+        const pressed = text.includes('CALLS/S');
+        text += String(piece);
+        if (!pressed && text.includes('CALLS/S')) child.stdin.write(key);
+      });
+      const [code] = await ended;
+      expect(code).to.equal(0);
+      const [enter, leave] = ['\u001b[?1049h\u001b[?25l\u001b[H', '\u001b[?25h\u001b[?1049l'];
+      expect(text.startsWith(enter), JSON.stringify(text.slice(0, 80))).to.equal(true);
+      expect(text.slice(text.indexOf(leave) + leave.length).replaceAll('^C', '')).to.equal('');
+      expect(text).to.include('q ends it.');
+    });
+  }
+
   it(verifies('ADM-1')('what a session sees'), async () => {
     const seen = await pinned('capabilities', session);
     expect(seen).to.include(
