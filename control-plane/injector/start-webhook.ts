@@ -24,6 +24,9 @@ export interface WebhookProgram {
 /** What a shutdown may take, in milliseconds. */
 export const CLOSING_MS = 5_000;
 
+/** As a reason: what came was no question about a pod. */
+const NOT_A_REVIEW = 'not_a_review';
+
 /** Serves until the program ends. The configuration and the certificate are followed while it runs. */
 export async function startInjectionWebhook(options: WebhookProgram): Promise<void> {
   const { log, program } = options;
@@ -36,6 +39,8 @@ export async function startInjectionWebhook(options: WebhookProgram): Promise<vo
     labelNames: ['reason'],
     registers: [registry],
   });
+  // An increase from nothing to one is none to Prometheus.
+  for (const reason of [...SURPRISING, NOT_A_REVIEW]) reviews.inc({ reason }, 0);
   new Gauge({
     name: 'outrigger_injector_certificate_expiry_timestamp_seconds',
     help: 'When the certificate of the webhook ends.',
@@ -52,7 +57,7 @@ export async function startInjectionWebhook(options: WebhookProgram): Promise<vo
     tls: pair,
     review: () => ({ settings: settings.sidecar, neverIn: settings.neverIn }),
     onReview(result) {
-      reviews.inc({ reason: result?.reason ?? 'not_a_review' });
+      reviews.inc({ reason: result?.reason ?? NOT_A_REVIEW });
       tell(log, result);
     },
   });

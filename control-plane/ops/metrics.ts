@@ -1,6 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Durations } from '../../shared/durations.ts';
 import { VERSION } from '../../shared/version.ts';
+import type { StoreAlarmKind } from '../store/hooks.ts';
+
+type LostReason = Extract<StoreAlarmKind, 'session_lost' | 'record_quarantined'> | 'unknown_key';
 
 /**
  * What a replica counts. Label values are configured names and closed sets of
@@ -89,6 +92,18 @@ export interface Metrics {
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** Counted from nothing on: an increase from no number to one is none to Prometheus, and nobody is woken. */
+const LOST: Readonly<Record<LostReason, 0>> = { session_lost: 0, record_quarantined: 0, unknown_key: 0 };
+const ALARMS: Readonly<Record<StoreAlarmKind, 0>> = {
+  eviction_policy: 0,
+  credentials_refused: 0,
+  record_quarantined: 0,
+  session_lost: 0,
+  store_full: 0,
+  clock_skew: 0,
+  store_flushed: 0,
+};
+
 /** Beside prom-client's own metrics those that count every call. */
 class MeshRegistry extends Registry {
   readonly #durations: readonly { render(): string }[];
@@ -127,7 +142,7 @@ export function createMetrics(): Metrics {
     labelNames: ['version'],
     registers,
   }).set({ version: VERSION }, 1);
-  return {
+  const metrics: Metrics = {
     registry,
     exchangeDurations,
     storeOperations,
@@ -340,4 +355,7 @@ export function createMetrics(): Metrics {
       registers,
     }),
   };
+  for (const reason of Object.keys(LOST)) metrics.sessionsLost.inc({ reason }, 0);
+  for (const kind of Object.keys(ALARMS)) metrics.storeAlarms.inc({ kind }, 0);
+  return metrics;
 }
