@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { HEALTH_STATES } from '../../control-plane/backend/health.ts';
@@ -201,6 +203,18 @@ describe('metrics, and what is made of them', function () {
       expect(runbook).to.equal(`docs/operators.md#${alert.toLowerCase()}`);
       expect(runbooks.split('\n'), 'its runbook').to.include(`#### ${alert}`);
     }
+  });
+
+  it('the command for Kubernetes makes a PrometheusRule of them', async () => {
+    const page = await read('docker/kubernetes/README.md');
+    const [, command = ''] = /```sh\n(\{ printf [\s\S]*?)```/.exec(page) ?? [];
+    const script = command.replace('kubectl apply -f -', 'cat');
+    const { stdout } = await promisify(execFile)('sh', ['-c', script], {
+      cwd: join(ROOT, 'docker/kubernetes'),
+    });
+    const { kind, spec } = parse(stdout) as { kind: string; spec: unknown };
+    expect(kind).to.equal('PrometheusRule');
+    expect(spec).to.deep.equal(parse(await read('docker/prometheus/alerts.yaml')));
   });
 
   it('the page for operators has no runbook of an alert that is not there', async () => {
