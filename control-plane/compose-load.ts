@@ -32,9 +32,9 @@ export function watchLoad({ live, log, metrics, program, health }: LoadParts, pa
     settings: () => live.current.overload,
     log,
     onShed: (work, resource) => metrics.sheds.inc({ work, resource }),
-    relieve(stage, resource) {
+    relieve(stage) {
       const { sessions, mesh } = parts();
-      if (resource === 'heap' || resource === 'memory') sessions.manager.shrink();
+      if (load.stageOf('heap') > 0 || load.stageOf('memory') > 0) sessions.manager.shrink();
       if (stage === 2) mesh.relieve();
     },
     onStage: () => parts().mesh.refresh(),

@@ -30,8 +30,8 @@ export interface OverloadOptions {
   readonly settings: () => OverloadSettings;
   readonly log: Logger;
   readonly onShed: (work: ShedWork, resource: Resource) => void;
-  /** Once a second while something is short, from the moment on when it begins to be. */
-  readonly relieve: (stage: Exclude<Stage, 0>, resource: Resource) => void;
+  /** Once a second while something is short, from the moment on when it begins to be; how short each thing is says `stageOf`. */
+  readonly relieve: (stage: Exclude<Stage, 0>) => void;
   /** With each look: how late it came, in milliseconds. */
   readonly onLook?: (lateMs: number) => void;
   /** The stage is another one. */
@@ -110,7 +110,7 @@ export class OverloadMonitor implements Load {
     this.#judge();
     if (this.#stage === 0 || now - this.#relievedAt < 1_000) return;
     this.#relievedAt = now;
-    this.#options.relieve(this.#stage, this.#resource);
+    this.#options.relieve(this.#stage);
   }
 
   #lookAtMemory(now: number): void {
@@ -134,13 +134,14 @@ export class OverloadMonitor implements Load {
   #judge(): void {
     const worst = RESOURCES.reduce((a, b) => (this.stageOf(b) > this.stageOf(a) ? b : a));
     const stage = this.stageOf(worst);
+    // Whatever was short first may have recovered by now, and something else be as short.
+    if (stage > 0 && this.stageOf(this.#resource) < stage) this.#resource = worst;
     if (stage === this.#stage) return;
     const rising = stage > this.#stage;
     const state = STATES[stage];
     this.#stage = stage;
     this.shrinking = stage > 0;
     this.shedding = stage > 1;
-    if (stage > 0) this.#resource = worst;
     const fields = { event: 'overload', state, kind: this.#resource };
     const { log } = this.#options;
     if (rising) log.warn('there is more to do here than can be done', fields);
