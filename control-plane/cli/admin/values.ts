@@ -8,14 +8,20 @@ export function toPlain(value: unknown, name = ''): Plain {
   if (typeof value !== 'object' || value === null) return toScalar(value);
   const { seconds, nanos } = value as { readonly seconds?: unknown; readonly nanos?: unknown };
   if (typeof seconds === 'number' && typeof nanos === 'number') {
-    const ms = seconds * 1_000 + nanos / 1_000_000;
-    return /Time$/.test(name) && name !== 'cpuTime' ? new Date(ms).toISOString() : `${ms / 1_000}s`;
+    if (!/Time$/.test(name) || name === 'cpuTime') return duration(seconds, nanos);
+    return new Date(seconds * 1_000 + nanos / 1_000_000).toISOString();
   }
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, each]) => each !== null)
       .map(([key, each]) => [key, toPlain(each, key)]),
   );
+}
+
+/** To the nanosecond: what is counted in binary fractions would end in digits that nobody measured. */
+function duration(seconds: number, nanos: number): string {
+  const fraction = String(nanos).padStart(9, '0').replace(/0+$/, '');
+  return fraction === '' ? `${seconds}s` : `${seconds}.${fraction}s`;
 }
 
 function toScalar(value: unknown): Plain {
@@ -26,6 +32,14 @@ function toScalar(value: unknown): Plain {
 export function age(time: unknown, now = Date.now()): string {
   const ms = Date.parse(text(time));
   return Number.isNaN(ms) ? '' : span(Math.abs(now - ms));
+}
+
+/** A duration as a person reads it: `12ms`, `1.1s`, `5m`. Empty for none. */
+export function readable(duration: unknown): string {
+  const ms = Number.parseFloat(text(duration)) * 1_000;
+  if (Number.isNaN(ms)) return '';
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)}ms`;
+  return ms < 60_000 ? `${(ms / 1_000).toFixed(1)}s` : span(ms);
 }
 
 /** In the one unit that says enough. */

@@ -1,6 +1,6 @@
 import { type Column, table } from './table.ts';
 import { clean, fold } from './text.ts';
-import { age, id, isRow, joined, mib, type Row, rows, text } from './values.ts';
+import { age, id, isRow, joined, mib, type Row, readable, rows, text } from './values.ts';
 
 /** Answers of the admin API as people read them. */
 export type View = (answer: Row, width: number | undefined) => string;
@@ -68,15 +68,15 @@ const LOG_LEVEL: Columns = [
 
 const STATS: Columns = [
   { title: 'REPLICA', text: ({ replica }) => text(replica) },
-  { title: 'UP', text: ({ uptime }) => text(uptime) },
+  { title: 'UP', text: ({ uptime }) => readable(uptime) },
   { title: 'SESSIONS', text: ({ sessions }) => text(sessions) },
   { title: 'BUSY', text: ({ busySessions }) => text(busySessions) },
   { title: 'SIDECARS', text: ({ sidecars }) => text(sidecars) },
   { title: 'EXCHANGES', text: ({ exchanges }) => text(exchanges) },
   { title: 'RESIDENT', text: ({ residentBytes }) => mib(residentBytes) },
   { title: 'HEAP', text: ({ heapBytes }) => mib(heapBytes) },
-  { title: 'CPU', text: ({ cpuTime }) => text(cpuTime) },
-  { title: 'LOOP P99', text: ({ loopDelay }) => text(loopDelay) },
+  { title: 'CPU', text: ({ cpuTime }) => readable(cpuTime) },
+  { title: 'LOOP P99', text: ({ loopDelay }) => readable(loopDelay) },
 ];
 
 const CAPABILITIES: Columns = [
