@@ -357,7 +357,7 @@ export class Catalogues {
     caller: Caller,
     { wanted, resource }: { wanted: Wanted; resource: PolicyResource },
   ): void {
-    const { backend, name, definition } = resource;
+    const { backend, name, visible, definition } = resource;
     const { admission } = this.#options;
     if (!isCall(wanted) || definition === undefined || admission.needsCurrent(backend, 'tool')) return;
     if (!admission.always(caller, wanted.use, resource)) return;
@@ -366,7 +366,9 @@ export class Catalogues {
     const route = routeIn(catalogue, { ...wanted, guess: false });
     // What led here may have been what another replica remembered, which lasts only until it is listed.
     if (!isCertain(route) || route.backend !== backend || route.original !== name) return;
-    this.#admittedCalls(view, catalogue).set(wanted.visible, route);
+    // It may have been listed anew since it was looked up: that definition was not decided about.
+    if (itemAt(catalogue, 'tool', { ...route, visible }).definition !== definition) return;
+    this.#admittedCalls(view, catalogue).set(visible, route);
   }
 
   #admittedCalls(view: ListView, catalogue: Catalogue): Map<string, Route> {
