@@ -12,6 +12,7 @@ import {
   WINDOW_BYTES,
 } from '../../shared/rpc/mesh-protocol.ts';
 import { type Carrier, Lane, type Outbox } from '../../shared/rpc/outbox.ts';
+import { readTrace } from '../../shared/telemetry/tracer.ts';
 import type { CapabilityFeed } from '../capabilities/feed.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { LiveSession } from '../session/live-session.ts';
@@ -99,8 +100,9 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     this.sessionId = open.sessionId;
     this.protocolVersion = open.protocolVersion;
     this.lastEventId = open.lastEventId;
-    this.traceparent = open.traceparent;
-    this.tracestate = open.tracestate;
+    const trace = open.traceparent === '' ? undefined : readTrace(open);
+    this.traceparent = trace?.traceparent ?? '';
+    this.tracestate = trace?.tracestate ?? '';
     this.requestId = requestId(open.requestId);
     this.credentialId = open.credential;
     this.proof = open.proof;

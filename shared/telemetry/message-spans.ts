@@ -18,6 +18,8 @@ const TRACE = fields(['traceparent', 'tracestate']);
 const IS_ERROR = fields(['isError']);
 const CODE = fields(['code']);
 const TRUE = Buffer.from('true');
+/** A code is a number; what else stands there, whoever answers has chosen. */
+const NUMBER = /^-?\d{1,10}$/;
 
 /** The name and attributes of a span for a request or a notification (semantic conventions for MCP, Client and Server). */
 export function describeMessage(bytes: Buffer, { method, id, name }: Scanned): Described {
@@ -107,7 +109,8 @@ export function faultOfAnswer(pieces: readonly Uint8Array[]): string | undefined
 export function faultIn(bytes: Buffer, { error, result }: Scanned): string | undefined {
   if (error !== undefined && isObject(bytes, error)) {
     const [code] = peekFields(bytes, error, CODE);
-    return code === undefined ? '_OTHER' : slice(bytes, code).toString('latin1');
+    const said = code === undefined ? '' : slice(bytes, code).toString('latin1');
+    return NUMBER.test(said) ? said : '_OTHER';
   }
   if (result === undefined || !isObject(bytes, result)) return undefined;
   const [isError] = peekFields(bytes, result, IS_ERROR);

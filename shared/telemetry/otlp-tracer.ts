@@ -5,7 +5,15 @@ import { resourceFromAttributes } from '@opentelemetry/resources';
 import { ParentBasedSampler, TraceIdRatioBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { Logger } from '../log.ts';
 import { SpanQueue } from './span-queue.ts';
-import type { Attributes, Span, SpanFacts, TraceContext, TraceCounters, Tracer } from './tracer.ts';
+import {
+  type Attributes,
+  readTrace,
+  type Span,
+  type SpanFacts,
+  type TraceContext,
+  type TraceCounters,
+  type Tracer,
+} from './tracer.ts';
 import type { TracingSettings } from './tracing-config.ts';
 
 export interface OtlpTracerOptions {
@@ -54,7 +62,8 @@ export class OtlpTracer implements Tracer {
     return this.#queue;
   }
 
-  serve(name: string, from: TraceContext | undefined, facts: SpanFacts): Span {
+  serve(name: string, given: TraceContext | undefined, facts: SpanFacts): Span {
+    const from = given && readTrace(given);
     const parent = from === undefined ? null : parseTraceParent(from.traceparent);
     if (from === undefined || parent === null) return this.#start(name, { kind: SpanKind.SERVER, ...facts });
     const traceState = from.tracestate === undefined ? undefined : new TraceState(from.tracestate);

@@ -14,6 +14,21 @@ export interface TraceContext {
   readonly tracestate?: string | undefined;
 }
 
+/** W3C Trace Context §3.2; more of a later version is passed over (§4.3). */
+const PARENT =
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,64})?$/;
+/** Four times what everybody passes on (§3.3.1.5). */
+const STATE = /^[\x20-\x7e]{1,2048}$/;
+
+/**
+ * What a client said of its trace, as far as it can be passed on: a member of `_meta` may
+ * be any text, and every backend gets it as a header. A malformed parent is none.
+ */
+export function readTrace({ traceparent, tracestate = '' }: TraceContext): TraceContext | undefined {
+  if (!PARENT.test(traceparent)) return undefined;
+  return { traceparent, tracestate: STATE.test(tracestate) ? tracestate : undefined };
+}
+
 const ATTRIBUTES = {
   'mcp.method.name': true,
   'mcp.protocol.version': true,

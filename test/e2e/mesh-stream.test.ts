@@ -59,6 +59,19 @@ describe('the mesh stream', () => {
     expect(exchange?.caller).to.include({ kind: 'anonymous', node: 'node-1' });
   });
 
+  it('a trace that no backend could be told of is none', async () => {
+    await using replica = await startReplica({ handle: ({ reply }) => reply.accepted() });
+    await using client = startClient([replica.address]);
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    await send(client, 'x', { traceparent: '00-x\r\nx-evil: 1', tracestate: 'a=b' }).answered;
+    await send(client, 'x', { traceparent, tracestate: 'a=b\r\nx-evil: 1' }).answered;
+    const traces = replica.arrived.map((exchange) => [exchange.traceparent, exchange.tracestate]);
+    expect(traces).to.deep.equal([
+      ['', ''],
+      [traceparent, ''],
+    ]);
+  });
+
   it('carries a stream of events in order, with ids, priming and retry', async () => {
     await using replica = await startReplica({ handle: tell });
     await using client = startClient([replica.address]);

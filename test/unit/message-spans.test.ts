@@ -82,6 +82,8 @@ describe('a span for a message', () => {
     expect(fault('{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}')).to.equal('tool_error');
     expect(fault('{"jsonrpc":"2.0","id":1,"result":{"isError":false}}')).to.equal(undefined);
     expect(fault('{"jsonrpc":"2.0","method":"notifications/progress","params":{}}')).to.equal(undefined);
+    for (const code of ['"a secret"', '{"a":1}', '1e400', '12345678901'])
+      expect(fault(`{"jsonrpc":"2.0","id":1,"error":{"code":${code},"message":"m"}}`)).to.equal('_OTHER');
     expect(fault('[]')).to.equal(undefined);
     expect(fault('')).to.equal(undefined);
   });

@@ -120,6 +120,21 @@ describe('spans on their way to a collector', () => {
     const left = traces.serve('left', { traceparent: `${begun}-00`, tracestate: 'a=1' }, { attributes: {} });
     expect(left.context).to.deep.equal({ traceparent: `${begun}-00`, tracestate: 'a=1' });
     left.end();
+    // Out of a message, where any text can stand, into a header of every backend.
+    for (const tracestate of ['a=1\r\nx-evil: 1', `a=${'x'.repeat(4_096)}`, 'a=\u00fc']) {
+      const span = traces.serve('left', { traceparent: `${begun}-00`, tracestate }, { attributes: {} });
+      expect(span.context.tracestate).to.equal(undefined);
+      span.end();
+    }
+    for (const traceparent of [
+      `${begun}-00\n`,
+      ` ${begun}-00`,
+      `01-${begun.slice(3)}-00-${'x'.repeat(300)}`,
+    ]) {
+      const span = traces.serve('other', { traceparent }, { attributes: {} });
+      expect(span.context.traceparent).to.match(/^00-(?!0af76519)[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+      span.end();
+    }
     unwritten.end();
     await traces.close(1_000);
     expect(collector.spans.map(({ name }) => name)).to.deep.equal(['theirs']);
