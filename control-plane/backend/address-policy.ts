@@ -18,12 +18,15 @@ const FORBIDDEN = new BlockList();
 // Link-local, where AWS, GCP, Azure, Oracle and others also keep their metadata service.
 FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4');
 FORBIDDEN.addSubnet('fe80::', 10, 'ipv6');
-// Metadata services elsewhere: AWS, GCP and Alibaba.
+// Metadata services elsewhere: AWS, GCP, Alibaba, and Azure's wire server, whose address is a public one.
 FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6');
 FORBIDDEN.addAddress('fd20:ce::254', 'ipv6');
 FORBIDDEN.addAddress('100.100.100.200', 'ipv4');
-// The same link-local network behind NAT64 (RFC 6052) and 6to4 (RFC 3056).
+FORBIDDEN.addAddress('168.63.129.16', 'ipv4');
+// The same behind NAT64 (RFC 6052) and 6to4 (RFC 3056).
 FORBIDDEN.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+FORBIDDEN.addAddress('64:ff9b::6464:64c8', 'ipv6');
+FORBIDDEN.addAddress('64:ff9b::a83f:8110', 'ipv6');
 FORBIDDEN.addSubnet('2002:a9fe::', 32, 'ipv6');
 
 /** What is no public address (IANA special-purpose registries), with what its IPv4 part is behind NAT64. */
@@ -43,7 +46,8 @@ for (const [network, prefix] of [
   INTERNAL.addSubnet(`64:ff9b::${network}`, 96 + prefix, 'ipv6');
 }
 for (const [network, prefix] of [
-  ['::', 127],
+  // With IPv4-compatible ones (RFC 4291 §2.5.5.1).
+  ['::', 96],
   ['64:ff9b:1::', 48],
   ['2001::', 32],
   ['2002::', 16],

@@ -142,6 +142,7 @@ describe('where a backend may lead', () => {
         'fd00::1',
         'fec0::1',
         '::ffff:10.0.0.1',
+        '::10.0.0.1',
         '64:ff9b::a00:1',
         '2002:a00:1::1',
       ]) {
@@ -157,7 +158,15 @@ describe('where a backend may lead', () => {
         expect(isForbiddenAddress(here, 'loopback'), here).to.equal(false);
       for (const open of ['93.184.216.34', '2606:4700::1111', '64:ff9b::808:808', '::ffff:8.8.8.8'])
         expect(isForbiddenAddress(open, 'public'), open).to.equal(false);
-      for (const never of ['169.254.169.254', 'fe80::1', '::ffff:169.254.169.254', '100.100.100.200'])
+      for (const never of [
+        '169.254.169.254',
+        'fe80::1',
+        '::ffff:169.254.169.254',
+        '100.100.100.200',
+        '168.63.129.16',
+        '::ffff:168.63.129.16',
+        '64:ff9b::168.63.129.16',
+      ])
         for (const reach of ['configured', 'public', 'loopback'] as const)
           expect(isForbiddenAddress(never, reach), never).to.equal(true);
     },
