@@ -1,6 +1,6 @@
 import type { SessionPlane } from '../session/session-plane.ts';
 import type { AdminAnswers } from './admin-answers.ts';
-import { invalid, notFound } from './admin-fault.ts';
+import { notFound } from './admin-fault.ts';
 import { fieldsOf, masked } from './admin-fields.ts';
 import type { Admin } from './admin-gate.ts';
 import { type AdminLocal, mergeBackends, mergeSidecars } from './admin-local.ts';
@@ -15,6 +15,7 @@ import type {
   Scoped,
   SidecarMessage,
 } from './admin-messages.ts';
+import { ofOneReplica } from './admin-one-replica.ts';
 import { pageOf } from './admin-pages.ts';
 import type { AdminPeers, PeerAnswers } from './admin-peers.ts';
 import { type Timestamp, timestamp } from './admin-values.ts';
@@ -61,7 +62,8 @@ const EVERYTHING = { pageSize: 1_000 };
 
 /** What is asked about backends, sidecars and replicas: each replica knows its own part. */
 export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
-  const { local, mesh, directory } = options;
+  const { local, mesh, peers, directory } = options;
+  const one = { replica: local.replica, peers };
   return {
     methods: {
       listBackends: async (request: ListRequest & Scoped, admin) => {
@@ -98,9 +100,15 @@ export function fleetAnswers(options: FleetAnswersOptions): AdminAnswers {
         return { replicas: page.map((each) => masked(each, { readMask, fields: REPLICA })), nextPageToken };
       },
       drainReplica: (request: Named & Scoped, admin) =>
-        atReplica(options, { request, admin, method: 'DrainReplica', act: () => mesh.leave() }),
+        ofOneReplica(one, { method: 'DrainReplica', request, admin }, () => {
+          mesh.leave();
+          return beaten(options);
+        }),
       undrainReplica: (request: Named & Scoped, admin) =>
-        atReplica(options, { request, admin, method: 'UndrainReplica', act: () => mesh.comeBack() }),
+        ofOneReplica(one, { method: 'UndrainReplica', request, admin }, () => {
+          mesh.comeBack();
+          return beaten(options);
+        }),
       getStats: async (request: Scoped, admin) => {
         const question = { method: 'GetStats', request: {}, admin };
         const asked = await others<StatsMessage>(options, request, question);
@@ -172,27 +180,11 @@ async function refresh(
   return { sessionCount, unreachable: asked.unreachable };
 }
 
-interface Act {
-  readonly request: Named & Scoped;
-  readonly admin: Admin;
-  readonly method: string;
-  readonly act: () => void;
-}
-
-/** Does something at one replica, this one or a peer, and says how that is now. */
-async function atReplica(
-  { local, peers, directory }: FleetAnswersOptions,
-  { request, admin, method, act }: Act,
-): Promise<object> {
-  const [, name] = /^replicas\/(.+)$/.exec(request.name) ?? [];
-  if (name === undefined) throw invalid('name: expected replicas/ and the name of a replica.');
-  if (name !== local.replica && request.localOnly) throw notFound(`replica "${name}" here`);
-  if (name !== local.replica) return peers.require<object>(name, { method, request, admin });
-  act();
-  // Others see it at once, and not with the next beat.
+/** Others see it at once, and not with the next beat. */
+async function beaten({ local: { replica }, directory }: FleetAnswersOptions): Promise<ReplicaMessage> {
   await directory.beat();
-  const self = (await directory.all()).find((each) => each.name === name);
-  if (self === undefined) throw notFound(`replica "${name}"`);
+  const self = (await directory.all()).find((each) => each.name === replica);
+  if (self === undefined) throw notFound(`replica "${replica}"`);
   return replicaMessage(self);
 }
 

@@ -2,8 +2,8 @@ import type { LogLevel } from '../../shared/log.ts';
 import type { LogLevels } from '../../shared/log-levels.ts';
 import type { AdminAnswers } from './admin-answers.ts';
 import { invalid } from './admin-fault.ts';
-import type { Admin } from './admin-gate.ts';
 import type { Named, Scoped } from './admin-messages.ts';
+import { ofOneReplica } from './admin-one-replica.ts';
 import type { AdminPeers } from './admin-peers.ts';
 import { type Timestamp, timestamp } from './admin-values.ts';
 
@@ -31,42 +31,28 @@ const LONGEST_MS = 86_400_000;
 
 /** How much a replica says, asked of and set at any of them. */
 export function logLevelAnswers(options: LogLevelAnswersOptions): AdminAnswers {
-  const { levels } = options;
-  return {
-    methods: {
-      getReplicaLogLevel: (request: Named & Scoped, admin) =>
-        atReplica(options, { request, admin, method: 'GetReplicaLogLevel', act: () => {} }),
-      setReplicaLogLevel(request: SetRequest, admin) {
-        const level = levelOf(request);
-        const forMs = durationOf(request);
-        const act = () => (level === undefined ? levels.restore() : levels.override(level, forMs));
-        return atReplica(options, { request, admin, method: 'SetReplicaLogLevel', act });
-      },
-    },
-    watches: {},
-  };
-}
-
-interface Act {
-  readonly request: Named & Scoped;
-  readonly admin: Admin;
-  readonly method: string;
-  readonly act: () => void;
-}
-
-async function atReplica(
-  { replica, levels, peers }: LogLevelAnswersOptions,
-  { request, admin, method, act }: Act,
-): Promise<object> {
-  const [, name] = /^replicas\/(.+)$/.exec(request.name) ?? [];
-  if (name === undefined) throw invalid('name: expected replicas/ and the name of a replica.');
-  if (name !== replica) return peers.require<object>(name, { method, request, admin });
-  act();
-  return {
-    name: request.name,
+  const { replica, levels } = options;
+  const told = () => ({
+    name: `replicas/${replica}`,
     level: levels.current.toUpperCase(),
     configuredLevel: levels.configured.toUpperCase(),
     expireTime: levels.endsAt === undefined ? null : timestamp(levels.endsAt),
+  });
+  return {
+    methods: {
+      getReplicaLogLevel: (request: Named & Scoped, admin) =>
+        ofOneReplica(options, { method: 'GetReplicaLogLevel', request, admin }, told),
+      setReplicaLogLevel(request: SetRequest, admin) {
+        const level = levelOf(request);
+        const forMs = durationOf(request);
+        return ofOneReplica(options, { method: 'SetReplicaLogLevel', request, admin }, () => {
+          if (level === undefined) levels.restore();
+          else levels.override(level, forMs);
+          return told();
+        });
+      },
+    },
+    watches: {},
   };
 }
 

@@ -106,6 +106,9 @@ describe('how much a program says', () => {
       expect(await codeOf(admin.ask('SetReplicaLogLevel', request))).to.equal(status.INVALID_ARGUMENT);
     const stranger = admin.ask('SetReplicaLogLevel', { name: 'replicas/nobody', level: 'DEBUG' });
     expect(await codeOf(stranger)).to.equal(status.NOT_FOUND);
+    // Who is asked as another replica passes it on to nobody.
+    const elsewhere = { name: `replicas/${story.other.name}`, localOnly: true };
+    expect(await codeOf(admin.ask('GetReplicaLogLevel', elsewhere))).to.equal(status.NOT_FOUND);
   });
 });
 
