@@ -19,6 +19,8 @@ const LIMITS = {
   anonymousPerSidecar: 10_000,
 };
 
+const HANDSHAKES = { atOnce: 64, perSecond: 100_000 };
+
 /** Outrigger at its plainest: no token is asked for, and sessions are kept on disk. */
 export function anonymousMesh(name: string, replicas: number): Row {
   return {
@@ -27,7 +29,10 @@ export function anonymousMesh(name: string, replicas: number): Row {
       const mesh = await startMesh({
         replicas,
         store: 'embedded',
-        config: { mcpServers: { bench: { type: 'http', url: backendUrl } }, limits: LIMITS },
+        config: {
+          mcpServers: { bench: { type: 'http', url: backendUrl, handshakes: HANDSHAKES } },
+          limits: LIMITS,
+        },
         anonymous: true,
       });
       return {
@@ -64,7 +69,10 @@ export function anonymousRedisMesh(name: string): Row {
         const mesh = await startMesh({
           store: 'redis',
           redisUrl: redis.url,
-          config: { mcpServers: { bench: { type: 'http', url: backendUrl } }, limits: LIMITS },
+          config: {
+            mcpServers: { bench: { type: 'http', url: backendUrl, handshakes: HANDSHAKES } },
+            limits: LIMITS,
+          },
           anonymous: true,
         });
         return {
@@ -107,7 +115,14 @@ export function securedMesh({ name, audit }: { name: string; audit: boolean }): 
             redisUrl: redis.url,
             env: { [SECRET]: 'a secret of the bench' },
             config: {
-              mcpServers: { bench: { type: 'http', url: backendUrl, credential: exchangedAt(provider.url) } },
+              mcpServers: {
+                bench: {
+                  type: 'http',
+                  url: backendUrl,
+                  handshakes: HANDSHAKES,
+                  credential: exchangedAt(provider.url),
+                },
+              },
               identity: {
                 issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri, audiences: [issuer.audience] }],
               },

@@ -101,7 +101,7 @@ class Standing implements AsyncDisposable {
       const args = [programs.backend, String(place.toolsPerBackend)];
       const backend = stage.use(await spawnReady({ args, ready: readUrlLine }));
       const names = Array.from({ length: place.backends }, (_, n) => `b${n}`);
-      const server = { type: 'http', url: backend.ready };
+      const server = { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } };
       const mesh = stage.use(
         await startMesh({
           config: {

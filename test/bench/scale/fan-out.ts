@@ -31,7 +31,10 @@ async function measureAt(at: number): Promise<Point> {
   const backend = stage.use(await spawnReady({ args: [program, '70', 'listening'], ready: readUrlLine }));
   const mesh = stage.use(
     await startMesh({
-      config: { mcpServers: { bench: { type: 'http', url: backend.ready } }, limits: ROOMY },
+      config: {
+        mcpServers: { bench: { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } } },
+        limits: ROOMY,
+      },
       anonymous: true,
       sidecarConfig: { limits: { streams: at + 100, connections: at + 1_000 } },
     }),

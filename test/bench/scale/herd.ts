@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { startMesh } from '../../support/mesh.ts';
-import { freePorts } from '../../support/ports.ts';
 import { startRedis } from '../../support/redis.ts';
 import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import type { HttpConnection } from '../http-connection.ts';
@@ -10,16 +8,15 @@ import { percentile } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
 import { ROOMY } from './cost.ts';
 import { type Measurement, sized } from './curve.ts';
+import { startSidecars } from './many-sidecars.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, openSessions } from './traffic.ts';
 
 const SIDECARS = 200;
 const SESSIONS_EACH = 5;
-const PER_PROCESS = 50;
 const BACKENDS = 3;
 const RETRY_MS = 100;
 const WITHIN_MS = 60_000;
-const PROGRAM = fileURLToPath(new URL('./herd-sidecars.ts', import.meta.url));
 
 /** One of two replicas dies under many sidecars, and everybody calls at once: who comes back when, and what the backends see of it. */
 export const HERD: Measurement = {
@@ -91,19 +88,6 @@ export const HERD: Measurement = {
 interface Caller {
   readonly connection: HttpConnection;
   readonly sessions: readonly StreamableSession[];
-}
-
-async function startSidecars(stage: Opened, replicas: readonly string[], count: number): Promise<string[]> {
-  const urls: string[] = [];
-  for (let first = 0; first < count; first += PER_PROCESS) {
-    const here = Math.min(PER_PROCESS, count - first);
-    const ports = await freePorts(2 * here);
-    const args = ['--import', 'tsx', PROGRAM, replicas.join(','), String(first), String(here)];
-    const ready = (line: string) => (line.includes('"started":true') ? true : undefined);
-    stage.use(await spawnReady({ args: [...args, ...ports.map(String)], ready, timeoutMs: 60_000 }));
-    urls.push(...ports.filter((_, index) => index % 2 === 0).map((port) => `http://127.0.0.1:${port}/mcp`));
-  }
-  return urls;
 }
 
 /** Calls in each session until it is answered: how long after the death that was, in milliseconds. What cannot be called again is an error. */

@@ -4,9 +4,11 @@ import { BACKENDS_CURVE, SESSIONS_CURVE, TOOLS_CURVE } from './cost.ts';
 import { type Curve, show, spread } from './curve.ts';
 import { FAN_OUT } from './fan-out.ts';
 import { HERD } from './herd.ts';
+import { REDIS } from './redis.ts';
 import { RESTORES } from './restores.ts';
+import { SIDECARS_CURVE } from './sidecars.ts';
 
-const ALL = [SESSIONS_CURVE, BACKENDS_CURVE, TOOLS_CURVE, RESTORES, FAN_OUT, HERD];
+const ALL = [SESSIONS_CURVE, BACKENDS_CURVE, TOOLS_CURVE, RESTORES, FAN_OUT, HERD, REDIS, SIDECARS_CURVE];
 const USAGE = `npm run scale -- [options]
   --curves a,b     only these: ${ALL.map(({ name }) => name).join(' | ')}
   --rounds N       of each place of a curve of costs, interleaved (5)

@@ -32,7 +32,7 @@ async function measureAt(at: number, count: number): Promise<Point> {
   const redis = stage.use(await startRedis());
   const { backend: program } = await compilePrograms();
   const backend = stage.use(await spawnReady({ args: [program, '10'], ready: readUrlLine }));
-  const server = { type: 'http', url: backend.ready };
+  const server = { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } };
   const names = Array.from({ length: at }, (_, n) => `b${n}`);
   const mesh = stage.use(
     await startMesh({
