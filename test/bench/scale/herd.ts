@@ -60,7 +60,7 @@ export const HERD: Measurement = {
     const [lost, kept] = mesh.replicas;
     if (lost === undefined || kept === undefined) throw new Error('there are not two replicas');
     const before = await handshakes(backend.ready);
-    const watch = new RestoreWatch(kept.ops);
+    const watch = await RestoreWatch.start(kept.ops);
     stage.defer(() => watch.stop());
     await lost.kill('SIGKILL');
     const started = performance.now();
@@ -121,9 +121,15 @@ class RestoreWatch {
   readonly #counts: { readonly at: number; readonly count: number }[] = [];
   readonly #timer: NodeJS.Timeout;
 
-  constructor(ops: string) {
+  private constructor(ops: string) {
     this.#ops = ops;
     this.#timer = setInterval(() => void this.#read(), 500);
+  }
+
+  static async start(ops: string): Promise<RestoreWatch> {
+    const watch = new RestoreWatch(ops);
+    await watch.#read();
+    return watch;
   }
 
   /** In any one second. */
