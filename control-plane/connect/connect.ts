@@ -182,7 +182,8 @@ export class Connect {
     const redirectUri = this.#loginRedirect(provider);
     try {
       const url = await provider.authorizationUrl({ ...secrets, redirectUri, scopes });
-      const what = { backend, provider: provider.key, session, scopes, more: ticket.scopes !== undefined };
+      // What is asked at first the provider knows: there may be more of it than a cookie holds.
+      const what = { backend, provider: provider.key, session, scopes: ticket.scopes };
       const cookie = this.#cookies.begin<'login'>({
         ...secrets,
         kind: 'login',
@@ -200,20 +201,23 @@ export class Connect {
   async #authorized({ url, headers }: PageRequest, login: string): Promise<PageAnswer> {
     const journey = this.#cookies.journey(headers, 'login', url.searchParams.get('state') ?? '');
     const browser = this.#cookies.signedIn(headers);
-    const provider = (await this.#options.providers()).find(({ backend, key, name }) => {
-      return backend === journey?.backend && key === journey.provider && name === login;
-    });
-    if (journey === undefined || provider === undefined || browser?.id !== journey.browser) {
+    const lost = () => {
       this.#options.onEvent({ kind: 'wrong_state', bindingKey: browser?.bindingKey });
       return astray();
-    }
+    };
+    // The store is asked nothing for whoever only knows the address.
+    if (journey === undefined || browser?.id !== journey.browser) return lost();
+    const provider = (await this.#options.providers()).find(
+      (each) => this.#isFor(journey, each) && each.name === login,
+    );
+    if (provider === undefined) return lost();
     const { bindingKey } = browser;
-    const { backend, session } = journey;
+    const { backend, session, scopes = provider.scopes } = journey;
     const cookies = [this.#cookies.end(journey)];
     try {
       const redirectUri = this.#loginRedirect(provider);
-      const made = await provider.redeem({ ...journey, redirectUri, url });
-      await this.#keep({ bindingKey, provider: provider.key }, made, journey.more);
+      const made = await provider.redeem({ ...journey, scopes, redirectUri, url });
+      await this.#keep({ bindingKey, provider: provider.key }, made, journey.scopes !== undefined);
     } catch (cause) {
       const refusal = isRefusal(cause);
       this.#options.onEvent({ kind: refusal ? 'refused' : 'failed', bindingKey, backend, session, cause });
@@ -296,8 +300,8 @@ export class Connect {
 
   async #disconnect({ headers, form }: PageRequest): Promise<PageAnswer> {
     const browser = this.#cookies.signedIn(headers);
-    const provider = (await this.#logins()).find(({ name }) => name === form?.get('login'));
     if (browser === undefined || !isSame(form?.get('form') ?? '', browser.form)) return astray();
+    const provider = (await this.#logins()).find(({ name }) => name === form?.get('login'));
     const { bindingKey } = browser;
     if (provider !== undefined) {
       const { vault } = this.#options;
@@ -318,8 +322,11 @@ export class Connect {
     return [...new Map(providers.map((each) => [each.key, each])).values()];
   }
 
-  #isFor(ticket: Ticket, { backend, key }: LoginProvider): boolean {
-    return backend === ticket.backend && key === ticket.provider;
+  #isFor(
+    { backend, provider }: Pick<Ticket, 'backend' | 'provider'>,
+    each: Pick<LoginProvider, 'backend' | 'key'>,
+  ): boolean {
+    return backend === each.backend && provider === each.key;
   }
 
   #link(what: Omit<Ticket, 'id' | 'expiresAt'>): string {

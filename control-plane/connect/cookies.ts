@@ -30,10 +30,8 @@ export type Journey = AuthorizationSecrets & {
         readonly backend: string;
         readonly provider: string;
         readonly session: string;
-        /** What the person is asked to grant. */
-        readonly scopes: readonly string[];
-        /** That is more than at first. */
-        readonly more: boolean;
+        /** What is to be granted, where that is more than at first. */
+        readonly scopes?: readonly string[] | undefined;
         /** The browser session that began it. */
         readonly browser: string;
       }

@@ -51,9 +51,9 @@ const RENEW_EVERY_MS = 5_000;
 const PAUSE_MS = 2_000;
 const POLL_MS = 100;
 const SAVES = 4;
-/** A person is asked for more so often at most, and for so many scopes, until the login is made anew. */
+/** A person is asked for more so often at most, and for as many scopes as a link and a cookie hold, until the login is made anew. */
 const MOST_STEP_UPS = 5;
-const MOST_SCOPES = 100;
+const LONGEST_SCOPES = 1_800;
 const CAPACITY = 10_000;
 
 /**
@@ -129,7 +129,8 @@ export class Logins {
     if (entry === undefined) return undefined;
     const { asked = [], stepUps = 0 } = entry.login;
     const all = [...new Set([...asked, ...scopes])];
-    if (all.length === asked.length || all.length > MOST_SCOPES || stepUps >= MOST_STEP_UPS) return undefined;
+    if (all.length === asked.length || all.join(' ').length > LONGEST_SCOPES || stepUps >= MOST_STEP_UPS)
+      return undefined;
     return this.#loginRequired({ backend }, entry.name, all);
   }
 

@@ -175,6 +175,17 @@ describe('a backend that says itself where its callers log in', function () {
     expect(reasonOf(await alice.call('hub__count'))).to.equal('backend_unauthorized');
   });
 
+  it('as much may be asked for as there is: a browser carries no list of it', async () => {
+    const scopes = Array.from({ length: 90 }, (_, index) => `https://hub.example/scopes/records.${index}`);
+    await using stage = await startStage({ credential: { scopes: ['read', ...scopes] } });
+    const alice = await stage.open('alice');
+    const browser = stage.browser('alice');
+    expect((await browser.open(askedUrl(await alice.call('hub__echo')))).status).to.equal(200);
+    expect(await calls(alice)).to.equal('{"n":1}');
+    // RFC 6265 §6.1: what every browser keeps.
+    for (const cookie of browser.given) expect(cookie.length).to.be.below(4_096);
+  });
+
   it('one that names another authorization server is another login, and the old one stays at home', async () => {
     await using stage = await startStage();
     const { hub, party } = stage;

@@ -24,6 +24,7 @@ describe('the listener for logins', () => {
   let listener: ConnectListener;
   let origin: string;
   const events: ConnectEvent[] = [];
+  let asked = 0;
 
   before(async () => {
     const vault = new LoginVault({
@@ -36,7 +37,10 @@ describe('the listener for logins', () => {
       ...{ clock: systemClock, publicUrl, vault, issuers: [] },
       tickets: sealer('ticket'),
       browsers: sealer('browser'),
-      providers: async () => [],
+      providers: async () => {
+        asked += 1;
+        return [];
+      },
       known: () => [],
       documented: () => [],
       onEvent: (event) => events.push(event),
@@ -94,6 +98,9 @@ describe('the listener for logins', () => {
     ])
       expect((await fetch(`${origin}/connect/${path}`)).status, path).to.equal(400);
     expect(new Set(events.map(({ kind }) => kind))).to.deep.equal(new Set(['wrong_state']));
+    const form = { method: 'POST', body: new URLSearchParams({ login: 'hub', form: 'x' }) };
+    expect((await fetch(`${origin}/connect/disconnect`, form)).status).to.equal(400);
+    expect(asked, 'what the store was asked for strangers').to.equal(0);
   });
 });
 

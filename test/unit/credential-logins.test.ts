@@ -169,6 +169,8 @@ describe('logins at third parties', () => {
       expect(party.shown).to.deep.equal(['refresh-0']);
       await vault.put(name(), login({ accessToken: 'access-9', asked: ['read', 'write'], stepUps: 5 }));
       expect(await lacks('admin')).to.equal(undefined);
+      await vault.put(name(), login({ accessToken: 'access-10', asked: ['read'] }));
+      expect(await lacks('x'.repeat(1_800)), 'more than a cookie holds').to.equal(undefined);
     },
   );
 
