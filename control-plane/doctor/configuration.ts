@@ -45,7 +45,8 @@ function findingOf({ path, line }: ConfigFault, file: string): Finding {
   if (path.includes('tls') && part !== undefined) return certificateFault({ of: file, part, message: line });
   if (section === 'keys')
     return { check: 'keys', of: file, status: 'failed', detail: line, remedy: NEW_KEYS };
-  const remedy = 'correct the file; README.md and docker/config.schema.json say what each key takes';
+  const remedy =
+    'correct the file; docs/configuration.md and docker/config.schema.json say what each key takes';
   return { check: 'configuration', of: file, status: 'failed', detail: line, remedy };
 }
 

@@ -58,7 +58,7 @@ export async function lookAround(load: () => Settings, options: LookOptions): Pr
 function configurationFault({ path, line }: ConfigFault, file: string): Finding {
   const part = PARTS.find((each) => each === path.at(-1));
   if (path.includes('tls') && part !== undefined) return certificateFault({ of: file, part, message: line });
-  const remedy = 'correct the file; README.md says what each key of a sidecar takes';
+  const remedy = 'correct the file; docs/configuration.md says what each key of a sidecar takes';
   return { check: 'configuration', of: file, status: 'failed', detail: line, remedy };
 }
 
