@@ -31,7 +31,7 @@ export const ROOMY = {
 export const SESSIONS_CURVE = costCurve(
   { name: 'cost by sessions', along: 'sessions' },
   [1, 100, 1_000, 2_000, 5_000],
-  (at) => ({ sessions: at, backends: 1, toolsPerBackend: 70 }),
+  (at) => ({ sessions: at, backends: 5, toolsPerBackend: 14 }),
 );
 
 export const BACKENDS_CURVE = costCurve(

@@ -1,21 +1,32 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { judge } from './bounds.ts';
 import { BACKENDS_CURVE, SESSIONS_CURVE, TOOLS_CURVE } from './cost.ts';
-import { type Curve, show, spread } from './curve.ts';
+import { type Curve, show } from './curve.ts';
 import { FAN_OUT } from './fan-out.ts';
 import { HERD } from './herd.ts';
 import { REDIS } from './redis.ts';
 import { RESTORES } from './restores.ts';
+import { SIDECAR_SIZE } from './sidecar.ts';
 import { SIDECARS_CURVE } from './sidecars.ts';
 
-const ALL = [SESSIONS_CURVE, BACKENDS_CURVE, TOOLS_CURVE, RESTORES, FAN_OUT, HERD, REDIS, SIDECARS_CURVE];
+const ALL = [
+  SESSIONS_CURVE,
+  BACKENDS_CURVE,
+  TOOLS_CURVE,
+  RESTORES,
+  FAN_OUT,
+  HERD,
+  REDIS,
+  SIDECARS_CURVE,
+  SIDECAR_SIZE,
+];
 const USAGE = `npm run scale -- [options]
   --curves a,b     only these: ${ALL.map(({ name }) => name).join(' | ')}
   --rounds N       of each place of a curve of costs, interleaved (5)
   --seconds N      of calls in each round (1.5)
   --share N        of the sizes of a whole run, for a quick look (1)
   --json FILE      write all of it there`;
-const CALL = 'CPU µs/call';
 
 const { values } = parseArgs({
   options: {
@@ -48,17 +59,8 @@ async function scale(): Promise<void> {
     curves.push(curve);
     console.log(`${show(curve)}\n`);
   }
-  for (const [name, upTo] of [
-    [SESSIONS_CURVE.name, 2_000],
-    [BACKENDS_CURVE.name, 50],
-  ] as const) {
-    const curve = curves.find((each) => each.name === name);
-    if (curve === undefined) continue;
-    const percent = spread(curve, CALL, upTo) * 100;
-    const verdict = percent <= 10 ? 'met' : 'missed';
-    console.log(
-      `${verdict}  ${name}, up to ${upTo}: a call's cost varies by ${percent.toFixed(1)} % (<= 10)`,
-    );
-  }
-  if (values.json !== undefined) await writeFile(values.json, JSON.stringify(curves, null, 2));
+  const verdicts = judge(curves);
+  for (const { what, figure, bound, outcome } of verdicts)
+    console.log(`${outcome.padEnd(6)}  ${what}: ${figure.toFixed(1)} (<= ${bound})`);
+  if (values.json !== undefined) await writeFile(values.json, JSON.stringify({ curves, verdicts }, null, 2));
 }
