@@ -22,12 +22,14 @@ export interface GateOptions {
 
 interface Waiter {
   readonly admit: () => void;
+  readonly refuse: () => void;
 }
 
 /**
  * Bounds work that comes in herds: how much of it is under way, and how fast it
  * begins. Where there is room, work begins in the same turn. What waits is taken in
- * turns, one of each party: whoever has much to do holds up nobody else.
+ * turns, one of each party: whoever has much to do holds up nobody else, nor has the
+ * queue for itself.
  */
 export class FairGate {
   readonly #options: GateOptions;
@@ -91,7 +93,8 @@ export class FairGate {
 
   #turn(party: string, signal: AbortSignal | undefined): Promise<void> {
     const { rules, clock, refuse } = this.#options;
-    if (this.#waiting >= rules.queue) return Promise.reject(refuse());
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
+    if (this.#waiting >= rules.queue && !this.#makeRoom(party)) return Promise.reject(refuse());
     return new Promise<void>((resolve, reject) => {
       const over = () => {
         stop();
@@ -102,6 +105,7 @@ export class FairGate {
           over();
           resolve();
         },
+        refuse: () => giveUp(refuse()),
       };
       const giveUp = (why: unknown) => {
         this.#leave(party, waiter);
@@ -114,6 +118,16 @@ export class FairGate {
       this.#join(party, waiter);
       this.#advance();
     });
+  }
+
+  /** In a full queue the party that waits most often gives up the place that it took last; not to one that has as many. */
+  #makeRoom(party: string): boolean {
+    const own = this.#parties.get(party)?.size ?? 0;
+    const [first = new Set<Waiter>(), ...others] = this.#parties.values();
+    const most = others.reduce((a, b) => (b.size > a.size ? b : a), first);
+    if (most.size <= own + 1) return false;
+    [...most].at(-1)?.refuse();
+    return true;
   }
 
   #join(party: string, waiter: Waiter): void {

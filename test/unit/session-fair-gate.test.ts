@@ -79,6 +79,32 @@ describe('a gate for work that comes in herds', () => {
     expect(begun).to.deep.equal(['a1', 'd1']);
   });
 
+  it(verifies('C8')('has room for another party where one has filled it'), async () => {
+    const { gate, run, end, begun } = story({ atOnce: 1, queue: 4 });
+    void run('a1');
+    const all = ['a2', 'a3', 'a4', 'a5', 'b1', 'c1'].map((name) => run(name));
+    expect(await Promise.all(all.slice(2, 4).map(why)), 'the last of those that were many').to.deep.equal([
+      'refused',
+      'refused',
+    ]);
+    expect(await why(run('a6')), 'one of them makes no room for itself').to.equal('refused');
+    expect(await why(run('b2')), 'nor one of a party that has as many').to.equal('refused');
+    expect(gate.waiting).to.equal(4);
+    for (const name of ['a1', 'a2', 'b1', 'c1', 'a3']) {
+      end(name);
+      await settled();
+    }
+    expect(begun).to.deep.equal(['a1', 'a2', 'b1', 'c1', 'a3']);
+    expect(gate.waiting).to.equal(0);
+  });
+
+  it('does not wait for whoever has left before', async () => {
+    const { gate, run } = story({ atOnce: 1 });
+    void run('a1');
+    expect(await why(run('b1', AbortSignal.abort(new Error('left'))))).to.equal('left');
+    expect(gate.waiting).to.equal(0);
+  });
+
   it('forgets whoever gives up while it waits, and goes on after work that fails', async () => {
     const { gate, run, begun } = story({ atOnce: 1 });
     const failing = gate.run('x', () => Promise.reject(new Error('broke')));
