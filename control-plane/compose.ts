@@ -1,25 +1,21 @@
 import { systemClock } from '../shared/clock.ts';
-import { certificateEnd } from '../shared/config/certificates.ts';
 import { ReadFiles } from '../shared/config/watched-files.ts';
 import { MeshError } from '../shared/errors.ts';
 import { EXIT_FAULT, type Program } from '../shared/lifecycle.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import { LogLevels } from '../shared/log-levels.ts';
-import type { Load } from '../shared/overload/monitor.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
-import type { Tracer } from '../shared/telemetry/tracer.ts';
-import { VERSION } from '../shared/version.ts';
 import { admissionRules } from './admission-rules.ts';
 import { createBoundedFetch } from './backend/bounded-fetch.ts';
-import { HEALTH_STATES } from './backend/health.ts';
 import { BackendRegistry } from './backend/registry.ts';
 import { callLimitRules } from './call-limit-rules.ts';
 import { CapabilityHub } from './capabilities/hub.ts';
-import { SET_STATES } from './capabilities/set-sender.ts';
 import { administer } from './compose-admin.ts';
+import { countSpans, countStreams, showBackends, showCertificate, showHealth } from './compose-gauges.ts';
 import { watchLoad } from './compose-load.ts';
 import { type LoginPlane, openLogins } from './compose-logins.ts';
-import { workloadRules } from './compose-workloads.ts';
+import { meshServer } from './compose-mesh.ts';
+import { sessionPlane } from './compose-sessions.ts';
 import type { SettingsSource } from './config.ts';
 import { createStrategy } from './credentials/create.ts';
 import type { ProviderFetch } from './credentials/oauth-provider.ts';
@@ -28,17 +24,14 @@ import { readAssets } from './dashboard/assets.ts';
 import { Dashboard } from './dashboard/dashboard.ts';
 import { keepFixed } from './fixed-settings.ts';
 import { followSettings } from './follow-settings.ts';
-import type { IdentityVerifier } from './identity/caller.ts';
 import { LiveVerifier } from './identity/live-verifier.ts';
 import { type Keys, loadKeys } from './keys.ts';
 import { LiveSettings } from './live-settings.ts';
 import {
-  countExchanges,
   countOperations,
   observeIssues,
   observePolicyErrors,
   observeRefusals,
-  observeSessions,
   type Watching,
 } from './observe.ts';
 import { AuditLog } from './ops/audit-log.ts';
@@ -52,22 +45,13 @@ import { startOpsServer } from './ops/server.ts';
 import { reachableAt } from './own-address.ts';
 import { ReachableBackends } from './reachable-backends.ts';
 import { MeshCredentials } from './rpc/mesh-credentials.ts';
-import { createMeshServer, type MeshServer } from './rpc/mesh-server.ts';
-import type { WelcomeFacts } from './rpc/mesh-service.ts';
+import type { MeshServer } from './rpc/mesh-server.ts';
 import { Admission } from './session/admission.ts';
-import { type Audit, NO_AUDIT } from './session/audit.ts';
-import type { CallLimits } from './session/call-limits.ts';
-import { watchExchanges } from './session/exchange-watch.ts';
-import type { ShownItems } from './session/list-reads.ts';
-import type { ListWatcher } from './session/list-watcher.ts';
-import type { InviteToLogin } from './session/login-elicitations.ts';
-import { type BackendPolicy, createSessionPlane, type SessionPlane } from './session/session-plane.ts';
-import type { VirtualServer } from './session/virtual-server.ts';
-import type { BackendSettings, Settings, VirtualServerSettings } from './settings.ts';
+import { NO_AUDIT } from './session/audit.ts';
+import type { SessionPlane } from './session/session-plane.ts';
+import type { BackendSettings, Settings } from './settings.ts';
 import { openCallLimits, type StoredCallLimits } from './store/call-limits.ts';
 import { openStore } from './store/open.ts';
-import type { SessionStore } from './store/session-store.ts';
-import { replaySafeNames } from './virtual-server/naming.ts';
 
 /** Puts a replica together and serves until the program is told to stop. What is opened is closed in reverse order. */
 export async function startControlPlane(source: SettingsSource, program: Program): Promise<void> {
@@ -330,203 +314,4 @@ function strategyFor(
   }
   const { logins, discovery } = login ?? {};
   return createStrategy(credential, { backend: name, clock: systemClock, fetch, onIssue, logins, discovery });
-}
-
-interface SessionParts {
-  readonly live: LiveSettings;
-  readonly tracer: Tracer | undefined;
-  readonly load: Load;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly audit: Audit;
-  readonly callLimits: CallLimits;
-  readonly store: SessionStore;
-  readonly backends: ReachableBackends;
-  readonly keys: Keys;
-  readonly admission: Admission;
-  readonly watcher: ListWatcher;
-  readonly inviteToLogin: InviteToLogin | undefined;
-  readonly ended: (sessionId: string) => void;
-  readonly onItems: (list: ShownItems) => void;
-}
-
-function sessionPlane(parts: SessionParts): SessionPlane {
-  const { live, log, metrics, audit, tracer, store, backends, keys, admission, watcher, ended } = parts;
-  return createSessionPlane({
-    replica: live.current.replica,
-    build: VERSION,
-    store,
-    clock: systemClock,
-    keys,
-    backends: backends.all,
-    policy: policies(live),
-    virtualServer: (name) => virtualServer(live.current, name),
-    admission,
-    limits: live.part(({ limits, identity }) => ({ ...limits, tokenGraceMs: identity.tokenGraceMs })),
-    grantableScopes: () => grantableScopes(live.current),
-    callLimits: parts.callLimits,
-    load: parts.load,
-    observer: observeSessions({ metrics, log, audit, tracer }),
-    watch: watchExchanges({ tracer, log }),
-    onSessionEnded: ended,
-    ...(parts.inviteToLogin === undefined ? {} : { inviteToLogin: parts.inviteToLogin }),
-    onItems: parts.onItems,
-    watcher,
-    onFault: (error, request) => log.error('a request failed', { reason: error.reason, request, error }),
-  });
-}
-
-/** By backend. One that left the configuration keeps its own for the calls that are still under way. */
-function policies(live: LiveSettings): (backend: string) => BackendPolicy {
-  const known = new Map<string, BackendPolicy>();
-  const learn = (settings: Settings) => {
-    for (const backend of settings.backends) known.set(backend.name, policyOf(backend));
-  };
-  learn(live.current);
-  live.onChange((next) => () => learn(next));
-  return (name) => known.get(name) ?? NO_POLICY;
-}
-
-function policyOf({ timeouts, onStateLoss }: BackendSettings): BackendPolicy {
-  return { ...timeouts, onStateLoss };
-}
-
-/** For a backend that a session still desires and configuration no longer has; nothing is sent to it. */
-const NO_POLICY: BackendPolicy = { initializeMs: 0, requestMs: 0, humanPacedMs: 0, onStateLoss: 'error' };
-
-/** A sidecar that names no virtual server, or `default`, gets the first where none has that name. */
-function virtualServer(settings: Settings, name: string): VirtualServer | undefined {
-  const wanted = name === '' ? 'default' : name;
-  const named = settings.virtualServers.find((server) => server.name === wanted);
-  return named ?? (wanted === 'default' ? settings.virtualServers[0] : undefined);
-}
-
-interface MeshParts {
-  readonly live: LiveSettings;
-  readonly load: Load;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly sessions: SessionPlane;
-  readonly store: SessionStore;
-  readonly capabilities: CapabilityHub;
-  readonly verifier: IdentityVerifier;
-  /** TLS; undefined: plain text, on loopback. */
-  readonly credentials: MeshCredentials | undefined;
-}
-
-function meshServer(parts: MeshParts): MeshServer {
-  const { live, log, metrics, load, sessions, store, capabilities, verifier, credentials } = parts;
-  const { replica, limits } = live.current;
-  return createMeshServer({
-    replica,
-    build: VERSION,
-    verifier,
-    handle: sessions.handle,
-    count: countExchanges(metrics),
-    openFeed: (port) => capabilities.open(port),
-    overloaded: () => load.shedding,
-    ready: () => store.ready,
-    welcome: (peer) => welcome(live.current, peer.virtualServer),
-    log,
-    limits: { maxMessageBytes: limits.messageBytes },
-    ...(credentials === undefined ? {} : { credentials, workloads: workloadRules(live, log) }),
-  });
-}
-
-function welcome(settings: Settings, server: string): WelcomeFacts {
-  const { advertise, identity } = settings;
-  return {
-    resource: advertise.resource ?? '',
-    issuers: identity.issuers.map(({ issuer }) => issuer),
-    scopes: basicScopes(settings),
-    anonymous: identity.anonymous,
-    replaySafeTools: replaySafeTools(settings, virtualServer(settings, server)),
-    proofs: identity.proofs,
-  };
-}
-
-/** Every scope that configuration names, so that an issuer of ours is taken to know it. */
-function grantableScopes({ advertise, identity, admission }: Settings): ReadonlySet<string> {
-  return new Set([
-    ...advertise.scopes,
-    ...identity.issuers.flatMap(({ requiredScopes }) => requiredScopes),
-    ...Object.entries(identity.scopeImplies).flat(2),
-    ...[...admission.backends.values()].flatMap(({ all, tools }) => [all, ...tools.values()].flat()),
-  ]);
-}
-
-/** What a client asks for that has not been told more: what is advertised, and what every token needs. */
-function basicScopes({ advertise, identity }: Settings): string[] {
-  const required = identity.issuers.flatMap((issuer) => issuer.requiredScopes);
-  return [...new Set([...advertise.scopes, ...required])];
-}
-
-/** Under the names by which the client calls them, and which certainly mean them. */
-function replaySafeTools(
-  settings: Settings,
-  server: VirtualServerSettings | VirtualServer | undefined,
-): string[] {
-  if (server === undefined) return [];
-  return settings.backends
-    .filter(({ name }) => server.backends.includes(name))
-    .flatMap(({ name, replaySafe }) => replaySafeNames(server, name, [...replaySafe]));
-}
-
-function countStreams(metrics: Metrics, mesh: MeshServer, sessions: SessionPlane): void {
-  const collect = (gauge: { set(value: number): void }, read: () => number) =>
-    Object.assign(gauge, { collect: () => gauge.set(read()) });
-  collect(metrics.sessions, () => sessions.manager.size);
-  collect(metrics.exchanges, () => mesh.streams().reduce((sum, { counters }) => sum + counters.exchanges, 0));
-  const { meshStreams, capabilityLists } = metrics;
-  Object.assign(meshStreams, {
-    collect() {
-      const streams = mesh.streams();
-      const leaving = streams.filter((stream) => stream.leaving).length;
-      meshStreams.set({ state: 'open' }, streams.length - leaving);
-      meshStreams.set({ state: 'leaving' }, leaving);
-    },
-  });
-  Object.assign(capabilityLists, {
-    collect() {
-      for (const state of SET_STATES) capabilityLists.set({ state }, 0);
-      for (const stream of mesh.streams())
-        for (const { state } of stream.sync()) if (state !== 'DISCONNECTED') capabilityLists.inc({ state });
-    },
-  });
-}
-
-function showHealth({ ready }: Metrics, health: Health): void {
-  Object.assign(ready, { collect: () => ready.set(health.ready().ok ? 1 : 0) });
-}
-
-function countSpans({ spans }: Metrics, tracer: Tracer | undefined): void {
-  if (tracer === undefined) return;
-  Object.assign(spans, {
-    collect() {
-      spans.reset();
-      spans.inc({ outcome: 'written' }, tracer.counters.written);
-      spans.inc({ outcome: 'lost' }, tracer.counters.lost);
-    },
-  });
-}
-
-function showCertificate({ certificateEnd: gauge }: Metrics, live: LiveSettings): void {
-  if (live.current.meshTls === undefined) return;
-  Object.assign(gauge, {
-    collect: () => gauge.set(certificateEnd(live.current.meshTls?.certificates.cert ?? '')),
-  });
-}
-
-/** One line for each backend and state: 1 for the state it is in. */
-function showBackends({ backendState }: Metrics, registry: BackendRegistry): void {
-  Object.assign(backendState, {
-    collect() {
-      backendState.reset();
-      for (const backend of registry.names) {
-        const health = registry.health(backend);
-        for (const state of HEALTH_STATES)
-          backendState.set({ backend, state }, health?.state === state ? 1 : 0);
-      }
-    },
-  });
 }
