@@ -5,20 +5,18 @@ import {
   relayError,
   response,
   resultWithMeta,
-  type Splice,
   splice,
 } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { NEVER } from '../../shared/never.ts';
-import { hasTasks } from '../../shared/protocol-versions.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
 import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
 import { errorWithVisibleUri, mentionsUri, withVisibleUris } from '../virtual-server/result-uris.ts';
-import { type TaskPlace, taskIdIn } from '../virtual-server/task-results.ts';
+import { taskIdIn } from '../virtual-server/task-results.ts';
 import { type Admission, useOf } from './admission.ts';
 import type { AuditEvent } from './audit.ts';
 import { type CallEnvironment, callBackend } from './backend-call.ts';
@@ -26,16 +24,15 @@ import type { BackendLink } from './backend-link.ts';
 import type { BackendNotices } from './backend-notices.ts';
 import { RESTARTED_META } from './backend-outages.ts';
 import type { CallLimits } from './call-limits.ts';
+import { createsTask, namesFor, passedOn, rawNumber, taskRenamed, withToken } from './call-rewrites.ts';
 import type { Catalogues, Wanted } from './catalogues.ts';
 import type { ClientStream } from './client-stream.ts';
 import { noteTask } from './known-tasks.ts';
 import type { LiveSession } from './live-session.ts';
 import type { LoginElicitations } from './login-elicitations.ts';
-import { namesForBackend, namesForClient, type TaskNaming } from './related-tasks.ts';
 import { withoutReserved, withoutReservedInResult } from './reserved-meta.ts';
 import { RunningCall } from './running-call.ts';
 import { MAX_SUBSCRIPTION_CHARS } from './session-record.ts';
-import { nameFor } from './task-names.ts';
 import { type Answered, isTaskMethod, type Target, TaskRequests } from './task-requests.ts';
 
 /** One request of a client on its way through a session. */
@@ -449,52 +446,6 @@ function unknown({ kind }: Pick<Wanted, 'kind'>): MeshError {
 }
 
 const LEVELS = new Set(['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']);
-
-function rawNumber(id: number): Buffer {
-  return Buffer.from(String(id), 'latin1');
-}
-
-/** Whether the call asks to run as a task (MCP 2025-11-25, Tasks). */
-function createsTask({ session, message: { scanned } }: Turn): boolean {
-  const asks = scanned.method === 'tools/call' && scanned.task !== undefined;
-  return asks && hasTasks(session.body.protocolVersion);
-}
-
-/**
- * What changes in the params of every request for a backend. Progress comes back under
- * the id that the call has there, so the token is that id; a task outlives its call, so
- * its token says itself what the client called it.
- */
-function passedOn(turn: Turn, call: RunningCall, backend: string): readonly Splice[] {
-  const { session, message } = turn;
-  const { sent } = call;
-  if (sent === undefined) throw new Error('a request is built when it is sent');
-  const party = { session, backend, at: sent.backend };
-  const token =
-    createsTask(turn) && call.progressToken !== undefined
-      ? encodeString(nameFor('progress for the client', party, call.progressToken))
-      : rawNumber(sent.id);
-  return [...withToken(message, token), ...withoutReserved(message, namesForBackend(party))];
-}
-
-function withToken({ scanned: { progressToken: span } }: Message, token: Uint8Array): readonly Splice[] {
-  return span === undefined ? [] : [{ span, bytes: token }];
-}
-
-/** The tasks in an answer of a backend, as the client knows them. */
-function namesFor(session: LiveSession, { sent }: RunningCall, backend: string): TaskNaming | undefined {
-  return sent === undefined ? undefined : namesForClient({ session, backend, at: sent.backend });
-}
-
-function taskRenamed(
-  result: Buffer,
-  place: TaskPlace | undefined,
-  naming: TaskNaming | undefined,
-): readonly Splice[] {
-  const task = place === undefined ? undefined : taskIdIn(result, place);
-  const name = task === undefined ? undefined : naming?.(task.taskId);
-  return task === undefined || name === undefined ? [] : [{ span: task.span, bytes: name }];
-}
 
 /** A session keeps only so many subscriptions for whoever restores it. */
 function requireRoom({ body }: LiveSession, uri: string): void {
