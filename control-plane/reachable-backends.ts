@@ -71,6 +71,7 @@ export class ReachableBackends {
       this.#known.set(name, reachable);
       this.all.set(name, reachable);
     }
+    for (const name of this.#gates.keys()) if (!this.all.has(name)) this.#gates.delete(name);
     for (const [name, former] of before)
       if (this.#known.get(name) !== former) former.retire(() => this.#end(former));
   }
