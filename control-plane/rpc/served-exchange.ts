@@ -86,6 +86,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   #caller: Caller | undefined = undefined;
   #body: Buffer | undefined = undefined;
   #dispatched = false;
+  #streams = false;
   #finished = false;
   #left: Departure | undefined = undefined;
   #full = false;
@@ -188,6 +189,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
 
   stream(): void {
     if (this.closed) return;
+    this.#streams = true;
     this.watcher?.streams();
     if (this.kind === 'listen') this.#count('answered');
     this.push({ head: { exchange: this.exchange, kind: HeadKind.STREAM } });
@@ -235,6 +237,9 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   /** Its caller is not one any more: a GET listens no longer. */
   revoke(): void {
     if (this.closed) return;
+    // What has not begun never does.
+    if (!this.#streams)
+      return this.fail(new MeshError('unauthenticated', 'The access token is not accepted any more.'));
     try {
       this.onRevoked?.();
     } catch (thrown) {

@@ -72,6 +72,8 @@ export class Listening {
 
   /** A GET: a new listening stream, which takes over from an older one; or with Last-Event-ID the rest of a stream. */
   async open(session: LiveSession, exchange: Exchange): Promise<void> {
+    // Whoever left while the session was restored would be listened for, with nobody to say when that ends.
+    if (exchange.reply.closed) return;
     if (exchange.lastEventId === '') {
       this.#begin(session, exchange);
       return;
@@ -266,6 +268,7 @@ export class Listening {
   ): Promise<void> {
     const events = await session.events.read(id);
     const { reply } = exchange;
+    if (reply.closed) return;
     if (id.startsWith('g')) {
       // What follows comes on a new stream, whose ids the client takes over.
       this.#begin(session, exchange);

@@ -99,6 +99,40 @@ describe('credentials on the mesh stream', () => {
     },
   );
 
+  it(verifies('I12')('who is about to listen when its bearer is revoked never does'), async () => {
+    const issuer = await startIssuer();
+    const identity = verifierFor([trusting(issuer)]);
+    const ports: FeedPort[] = [];
+    const slow: Exchange[] = [];
+    await using replica = await startReplica({
+      verifier: identity.verifier,
+      handle: (exchange) => void slow.push(exchange),
+      openFeed(port) {
+        ports.push(port);
+        return hub.open(port);
+      },
+    });
+    const hub = new CapabilityHub({
+      lists: { known: () => undefined },
+      clock: identity.clock,
+      key: Buffer.alloc(32),
+      sessionIdleMs: 60_000,
+    });
+    await using client = startClient([replica.address], { lists: new LocalLists() });
+    await connected(client);
+    const authorization = `Bearer ${issuer.token({ sub: 'alice' })}`;
+    const [early, late] = [0, 1].map(() => send(client, undefined, { kind: 'listen', authorization }));
+    await until(() => slow.length === 2);
+    slow[0]?.reply.stream();
+    identity.clock.forward(600_000);
+    for (const port of ports) port.recheck(1);
+    expect((await late?.answered)?.error?.reason).to.equal('unauthenticated');
+    slow[1]?.reply.stream();
+    expect(slow.map(({ reply }) => reply.closed)).to.deep.equal([false, true]);
+    early?.cancel('cancelled');
+    await issuer.stop();
+  });
+
   it('a bearer crosses once, is verified once, and finds its own principal each time', async () => {
     await using mesh = await startMesh();
     const tokens = ['alice', 'bob'].map((sub) => mesh.issuer.token({ sub }));

@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { verifies } from '../requirements.ts';
-import { type Incoming, McpClient, type Setting, startSetting, textOf, until } from '../support/story.ts';
+import {
+  type Incoming,
+  McpClient,
+  metric,
+  type Setting,
+  startSetting,
+  textOf,
+  until,
+} from '../support/story.ts';
 
 const IDLE_MS = 3_000;
 
@@ -50,6 +58,38 @@ describe('A session expires', function () {
       expect((await listening.call('echo')).status).to.equal(200);
       stream.drop();
     });
+  });
+
+  it(verifies('HTTP-16')('a client that leaves while it is restored listens to nothing'), async () => {
+    const setting = await startSetting({ replicas: 2 });
+    try {
+      const client = await McpClient.open({ url: setting.mesh.url, token: setting.token() });
+      expect((await client.call('echo')).status).to.equal(200);
+      for (const replica of setting.mesh.replicas)
+        if ((await metric(replica, 'outrigger_sessions')) > 0) await replica.kill('SIGKILL');
+      const alive = setting.mesh.replicas.find((replica) => replica.alive);
+      if (alive === undefined) throw new Error('no replica is left');
+      await until('the sidecar has only the other', async () => {
+        return (await metric(setting.mesh.sidecar, 'outrigger_sidecar_mesh_streams')) === 1;
+      });
+      await setting.redis.cli('client', 'pause', '400', 'ALL');
+      const leaving = new AbortController();
+      const listening = fetch(setting.mesh.url, {
+        headers: { ...client.headers('GET'), accept: 'text/event-stream' },
+        signal: leaving.signal,
+      }).catch(() => undefined);
+      await until(
+        'it is being restored',
+        async () => (await metric(alive, 'outrigger_restores_underway')) === 1,
+      );
+      leaving.abort();
+      await listening;
+      await until('it is restored', async () => (await metric(alive, 'outrigger_sessions')) === 1);
+      await sleep(300);
+      expect(setting.backend.record.openStreams).to.equal(0);
+    } finally {
+      await setting[Symbol.asyncDispose]();
+    }
   });
 
   it(verifies('RST-8')('at its absolute age, however much it is used, and its streams end'), async () => {
