@@ -32,9 +32,11 @@ describe('A release and the next one run together', function () {
     });
   });
   beforeEach(() => setting.whole());
-  // First, so that nothing stays of it when the mesh did not start: its programs are read whole.
-  after(() => next[Symbol.asyncDispose]());
-  after(() => setting[Symbol.asyncDispose]());
+  after(async () => {
+    // First, so that nothing stays of it when the mesh did not start: its programs are read whole.
+    await next[Symbol.asyncDispose]();
+    await setting[Symbol.asyncDispose]();
+  });
 
   const replicas = () => setting.mesh.replicas as readonly [present: Replica, next: Replica];
 
