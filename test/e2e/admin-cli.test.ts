@@ -82,7 +82,7 @@ describe('the command line for admins', () => {
         .replace(/\b[0-9a-f]{12}\b/g, 'DIGEST')
         .replace(/\b[\w-]{12}$/gm, 'VERSION')
         .replace(/\b\d+MiB\b/g, 'MEMORY')
-        .replace(/\b[\d.]+s\b/g, 'AGE')
+        .replace(/\b[\d.]+m?s\b/g, 'AGE')
         .replace(/\bin \d+[mh]\b/g, 'in AGE'),
     );
   }
