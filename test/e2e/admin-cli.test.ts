@@ -138,6 +138,16 @@ describe('the command line for admins', () => {
           `node-1  default  (SYNCED|STALE)  1 (SYNCED|STALE)  ${other.name}, ${owner.name}  0\n`,
       ),
     );
+    expect(await pinned('sidecars', 'get', 'node-1')).to.match(
+      new RegExp(
+        'SIDECAR  SERVER  STATE  LISTS  REPLICAS  EXCHANGES\n' +
+          `node-1  default  (SYNCED|STALE)  1 (SYNCED|STALE)  ${other.name}, ${owner.name}  0\n\n` +
+          'SESSION  LIST  STATE  VERSION\nSESSION  tools/list  (SYNCED  VERSION|STALE)\n',
+      ),
+    );
+    expect(await pinned('replicas', 'get', 'a')).to.match(
+      /^REPLICA {2}STATE {2}ADDRESS {2}SESSIONS {2}STREAMS {2}EXCHANGES {2}VERSION {2}CONFIG {2}UP {2}HEARD\na {2}SERVING {2}(OWNER|OTHER) {2}\d {2}\d {2}0 {2}0\.1\.0 {2}DIGEST {2}AGE {2}AGE\n$/,
+    );
     expect(await pinned('replicas')).to.match(
       /^REPLICA {2}STATE {2}ADDRESS {2}SESSIONS {2}STREAMS {2}EXCHANGES {2}VERSION {2}CONFIG {2}UP {2}HEARD\na {2}SERVING {2}(OWNER|OTHER) {2}\d {2}\d {2}0 {2}0\.1\.0 {2}DIGEST {2}AGE {2}AGE\nb {2}SERVING/,
     );
