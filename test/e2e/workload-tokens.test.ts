@@ -5,7 +5,7 @@ import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { startMesh } from '../support/mesh.ts';
 import { REPLICA } from '../support/mesh-certificates.ts';
 import { RecordingBackend } from '../support/recording-backend.ts';
-import { McpClient, until } from '../support/story.ts';
+import { McpClient, metric, until } from '../support/story.ts';
 
 const CONTROL_PLANE = 'spiffe://mesh.example/ns/outrigger/sa/control-plane';
 const AUDIENCE = 'outrigger-workloads';
@@ -86,8 +86,7 @@ describe('sidecars that prove themselves by the token of their workload', functi
           .slice(before)
           .some((line) => line.includes(status)),
       );
-      const metrics = await (await fetch(`${mesh.sidecar.ops}/metrics`)).text();
-      expect(metrics, what).to.match(/outrigger_sidecar_mesh_streams 0/);
+      expect(await metric(mesh.sidecar, 'outrigger_sidecar_mesh_streams'), what).to.equal(0);
     }
     // A token that is renewed is shown with the next stream.
     await mesh.write('workload.token', tokenOf('red:agent'));
