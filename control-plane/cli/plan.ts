@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError } from '../../shared/config/parse.ts';
+import { SIDECAR_NODE_FLAGS } from '../../shared/sidecar-node-flags.ts';
 import { type Address, type LoadedConfig, STORE_VARIABLE } from '../config.ts';
 import type { ChildSpec } from './child.ts';
 import { type Claim, freePort, showAddress } from './ports.ts';
@@ -83,7 +84,14 @@ export async function planUp(
   }
   const [mcp, ops] = [await at(0), await at(1)];
   const told = { ...around.env, ...sidecarTracing(loaded.settings.tracing) };
-  const sidecar = program('sidecar', { around: { ...around, env: told }, graceMs, address: mcp, ops }, [
+  const place = {
+    around: { ...around, env: told },
+    graceMs,
+    address: mcp,
+    ops,
+    nodeFlags: SIDECAR_NODE_FLAGS,
+  };
+  const sidecar = program('sidecar', place, [
     'sidecar',
     ...replicas.flatMap(({ address }) => ['--control-plane', showAddress(address)]),
     ...['--node', 'local'],
@@ -109,17 +117,18 @@ interface Placement {
   readonly graceMs: number;
   readonly address: Address;
   readonly ops: Address;
+  readonly nodeFlags?: readonly string[];
 }
 
 function program(name: string, place: Placement, args: readonly string[]): PlannedProgram {
-  const { around, graceMs, address, ops } = place;
+  const { around, graceMs, address, ops, nodeFlags = [] } = place;
   const listen = ['--listen', showAddress(address), '--ops', showAddress(ops)];
   return {
     address,
     ops,
     spec: {
       name,
-      args: [around.command, ...args, ...listen],
+      args: [...nodeFlags, around.command, ...args, ...listen],
       env: around.env,
       readyUrl: `http://${showAddress(ops)}/readyz`,
       graceMs,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SIDECAR_NODE_FLAGS } from '../../shared/sidecar-node-flags.ts';
 import { rendezvousOrder } from '../../sidecar/mesh/rendezvous.ts';
 import { ensureBuilt, OUTRIGGER } from './build.ts';
 import { HeadlessService } from './headless.ts';
@@ -242,7 +243,7 @@ class RunningMesh implements Mesh {
       const args = ['sidecar', '--config', files.sidecar, '--node', node];
       if (!headless) args.push(...addresses.flatMap((address) => ['--control-plane', address]));
       const name = `sidecar ${index + 1}`;
-      const all = [buildOf(name), ...args, ...common];
+      const all = [...SIDECAR_NODE_FLAGS, buildOf(name), ...args, ...common];
       const program = { name, host: HOST, port: take(), opsPort: take(), args: all };
       const own = around(name);
       if (headless) Object.assign(own.env, this.#service.env);

@@ -9,6 +9,7 @@ import { inject } from '../../control-plane/injector/inject.ts';
 import { at, isList, isMap, type Json, type Path } from '../../control-plane/injector/json.ts';
 import { INJECT } from '../../control-plane/injector/settings.ts';
 import { ReadFiles } from '../../shared/config/watched-files.ts';
+import { SIDECAR_NODE_FLAGS } from '../../shared/sidecar-node-flags.ts';
 import { matchesSpiffe } from '../../shared/spiffe-id.ts';
 import { VERSION } from '../../shared/version.ts';
 import { loadSettings as loadSidecar } from '../../sidecar/config.ts';
@@ -66,6 +67,13 @@ describe('the images', () => {
       expect(lines.join('\n')).to.contain(`-t outrigger-${name}:${VERSION}`);
     });
   }
+});
+
+it('the image of the sidecar runs Node as every sidecar of ours is run', () => {
+  const entry = read('Dockerfile.sidecar')
+    .split('\n')
+    .findLast((line) => line.startsWith('ENTRYPOINT'));
+  expect(JSON.parse(entry?.slice('ENTRYPOINT '.length) ?? '')).to.include.members([...SIDECAR_NODE_FLAGS]);
 });
 
 describe('configurations for containers', () => {

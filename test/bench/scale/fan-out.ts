@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startMesh } from '../../support/mesh.ts';
 import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import { cpuUs } from '../process-use.ts';
@@ -51,8 +52,8 @@ async function measureAt(at: number): Promise<Point> {
 
   const pids = [mesh.sidecar.pid, ...mesh.replicas.map(({ pid }) => pid)];
   const used = async () => (await Promise.all(pids.map(cpuUs))).reduce((sum, each) => sum + each, 0);
+  const listsBefore = await settled(backend.ready);
   const before = await used();
-  const listsBefore = await listsAsked(backend.ready);
   const started = performance.now();
   process.kill(backend.pid, 'SIGUSR2');
   const times = await Promise.all(heard.map((each) => each()));
@@ -86,6 +87,16 @@ async function listen(url: string, session: StreamableSession, agent: Agent): Pr
   });
   heard.catch(() => {});
   return () => heard;
+}
+
+/** Whoever begins to listen has its lists compared with what there is: that comes first. Returns how often the backend was asked until then. */
+async function settled(url: string): Promise<number> {
+  for (let asked = await listsAsked(url); ; ) {
+    await sleep(1_000);
+    const now = await listsAsked(url);
+    if (now === asked) return now;
+    asked = now;
+  }
 }
 
 async function listsAsked(url: string): Promise<number> {

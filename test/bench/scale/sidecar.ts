@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SIDECAR_NODE_FLAGS } from '../../../shared/sidecar-node-flags.ts';
 import { OUTRIGGER } from '../../support/build.ts';
 import { startMesh } from '../../support/mesh.ts';
 import { freePorts } from '../../support/ports.ts';
@@ -93,7 +94,16 @@ async function startTimes(replica: string): Promise<number[]> {
     const at = ['--listen', `127.0.0.1:${mcp}`, '--ops', `127.0.0.1:${ops}`];
     const sidecar = new TestProcess({
       name: 'a sidecar that starts',
-      args: [OUTRIGGER, 'sidecar', '--control-plane', replica, ...at, '--node', `start-${start}`],
+      args: [
+        ...SIDECAR_NODE_FLAGS,
+        OUTRIGGER,
+        'sidecar',
+        '--control-plane',
+        replica,
+        ...at,
+        '--node',
+        `start-${start}`,
+      ],
       readyUrl: `http://127.0.0.1:${ops}/startupz`,
     });
     const began = performance.now();
