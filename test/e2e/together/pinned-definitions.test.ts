@@ -67,7 +67,8 @@ describe('Definitions that were approved, for two callers, at two replicas', fun
   const expectUnknown = async (client: McpClient, name: string) => {
     const [backend = '', tool = ''] = name.split('__');
     const before = calls(backend);
-    const body = ({ body: text, status }: Reply) => `${status} ${text.replace(/"id":\d+|"requestId":"[^"]+"/g, '')}`;
+    const body = ({ body: text, status }: Reply) =>
+      `${status} ${text.replace(/"id":\d+|"requestId":"[^"]+"/g, '')}`;
     const never = await client.call(`${backend}__${'x'.repeat(tool.length)}`);
     expect(body(await client.call(name)))
       .to.equal(body(never))
