@@ -235,10 +235,17 @@ export class Logins {
       return renewed && { ...login, ...renewed };
     } catch (thrown) {
       const error = MeshError.from(thrown);
-      this.#pausedUntil.set(provider.key, clock.now() + PAUSE_MS * (0.5 + Math.random() / 2));
+      this.#leaveAlone(provider.key);
       told('unavailable', error.cause ?? error);
       throw error;
     }
+  }
+
+  /** Providers may have been learned, and come and go: who is over its pause is forgotten. */
+  #leaveAlone(provider: string): void {
+    const now = this.#options.clock.now();
+    for (const [other, until] of this.#pausedUntil) if (until <= now) this.#pausedUntil.delete(other);
+    this.#pausedUntil.set(provider, now + PAUSE_MS * (0.5 + Math.random() / 2));
   }
 
   /**

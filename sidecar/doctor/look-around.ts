@@ -67,8 +67,6 @@ const PARTS: readonly CertificateFault['part'][] = ['cert', 'key', 'ca'];
 function certificatesOf({ tls }: Settings): Finding[] {
   if (tls === undefined) return [];
   const { cert, key, ca } = tls.files;
-  // Its own workload's token stands in for them.
-  if (cert === undefined || key === undefined) return [];
   // Without a certificate a token proves who it is.
   if (cert === undefined || key === undefined) return [];
   const read = (file: string) => readFileSync(file, 'utf8');
