@@ -1,11 +1,10 @@
-import { type Mesh, startMesh } from '../../support/mesh.ts';
-import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
+import type { Mesh } from '../../support/mesh.ts';
 import type { HttpConnection } from '../http-connection.ts';
 import { cpuUs, rssBytes } from '../process-use.ts';
-import { compilePrograms } from '../programs.ts';
 import { median } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
 import { type Curve, type CurveOptions, type Measurement, sized } from './curve.ts';
+import { startMerged } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, inTurn, listTools, openSessions, repeat } from './traffic.ts';
 
@@ -20,13 +19,6 @@ interface Place {
 const AT_ONCE = 16;
 const WARM_UP_SECONDS = 0.5;
 const MIB = 2 ** 20;
-
-export const ROOMY = {
-  initializePerMinute: 10_000_000,
-  initializeBurst: 1_000_000,
-  sessionsPerPrincipal: 100_000,
-  anonymousPerSidecar: 100_000,
-};
 
 export const SESSIONS_CURVE = costCurve(
   { name: 'cost by sessions', along: 'sessions' },
@@ -97,26 +89,13 @@ class Standing implements AsyncDisposable {
   static async start(place: Place): Promise<Standing> {
     const stage = new Opened();
     try {
-      const programs = await compilePrograms();
-      const args = [programs.backend, String(place.toolsPerBackend)];
-      const backend = stage.use(await spawnReady({ args, ready: readUrlLine }));
-      const names = Array.from({ length: place.backends }, (_, n) => `b${n}`);
-      const server = { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } };
-      const mesh = stage.use(
-        await startMesh({
-          config: {
-            mcpServers: Object.fromEntries(names.map((name) => [name, server])),
-            virtualServers: { default: { naming: { mode: 'prefix' } } },
-            limits: ROOMY,
-          },
-          anonymous: true,
-          sidecarConfig: { limits: { connections: 4_096 } },
-        }),
-      );
+      const { mesh, tools } = await startMerged(stage, {
+        ...place,
+        sidecarConfig: { limits: { connections: 4_096 } },
+      });
       const over = await connections(mesh.url, AT_ONCE);
       for (const connection of over) stage.defer(() => connection.close());
       const sessions = await openSessions(over, { url: mesh.url }, place.sessions);
-      const tools = names.map((name) => `${name}__echo`);
       const next = inTurn(sessions);
       let left = sessions.length;
       await Promise.all(

@@ -7,8 +7,8 @@ import { cpuUs } from '../process-use.ts';
 import { compilePrograms } from '../programs.ts';
 import { percentile } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
-import { ROOMY } from './cost.ts';
 import { type Measurement, type Point, sized } from './curve.ts';
+import { ROOMY } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { connections, listTools, openSessions } from './traffic.ts';
 

@@ -1,20 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startMesh } from '../../support/mesh.ts';
 import { startRedis } from '../../support/redis.ts';
-import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import type { HttpConnection } from '../http-connection.ts';
-import { compilePrograms } from '../programs.ts';
 import { percentile } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
-import { ROOMY } from './cost.ts';
 import { type Measurement, sized } from './curve.ts';
 import { startSidecars } from './many-sidecars.ts';
+import { startMerged } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, openSessions } from './traffic.ts';
 
 const SIDECARS = 200;
 const SESSIONS_EACH = 5;
 const BACKENDS = 3;
+/** As a replica has it unless it is told otherwise: that a backend is spared is of the matter here. */
+const HANDSHAKES_PER_SECOND = 200;
 const RETRY_MS = 100;
 const WITHIN_MS = 60_000;
 
@@ -25,23 +24,14 @@ export const HERD: Measurement = {
     await using stage = new Opened();
     const sidecars = sized(SIDECARS, options);
     const redis = stage.use(await startRedis());
-    const { backend: program } = await compilePrograms();
-    const backend = stage.use(await spawnReady({ args: [program, '10'], ready: readUrlLine }));
-    const server = { type: 'http', url: backend.ready };
-    const names = Array.from({ length: BACKENDS }, (_, n) => `b${n}`);
-    const mesh = stage.use(
-      await startMesh({
-        replicas: 2,
-        store: 'redis',
-        redisUrl: redis.url,
-        config: {
-          mcpServers: Object.fromEntries(names.map((name) => [name, server])),
-          virtualServers: { default: { naming: { mode: 'prefix' } } },
-          limits: ROOMY,
-        },
-        anonymous: true,
-      }),
-    );
+    const { mesh, backend } = await startMerged(stage, {
+      backends: BACKENDS,
+      toolsPerBackend: 10,
+      handshakesPerSecond: HANDSHAKES_PER_SECOND,
+      replicas: 2,
+      store: 'redis',
+      redisUrl: redis.url,
+    });
     const urls = await startSidecars(
       stage,
       mesh.replicas.map(({ grpc }) => grpc),

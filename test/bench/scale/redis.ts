@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startMesh } from '../../support/mesh.ts';
 import { type RedisServer, startRedis } from '../../support/redis.ts';
-import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
-import { compilePrograms } from '../programs.ts';
-import { ROOMY } from './cost.ts';
 import { type Measurement, type Point, sized } from './curve.ts';
+import { startMerged } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, inTurn, listTools, openSessions, repeat } from './traffic.ts';
 
@@ -26,22 +23,12 @@ export const REDIS: Measurement = {
 async function measureAt(at: number, seconds: number): Promise<Point> {
   await using stage = new Opened();
   const redis = stage.use(await startRedis());
-  const { backend: program } = await compilePrograms();
-  const backend = stage.use(await spawnReady({ args: [program, '14'], ready: readUrlLine }));
-  const server = { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } };
-  const names = Array.from({ length: BACKENDS }, (_, n) => `b${n}`);
-  const mesh = stage.use(
-    await startMesh({
-      store: 'redis',
-      redisUrl: redis.url,
-      config: {
-        mcpServers: Object.fromEntries(names.map((name) => [name, server])),
-        virtualServers: { default: { naming: { mode: 'prefix' } } },
-        limits: ROOMY,
-      },
-      anonymous: true,
-    }),
-  );
+  const { mesh } = await startMerged(stage, {
+    backends: BACKENDS,
+    toolsPerBackend: 14,
+    store: 'redis',
+    redisUrl: redis.url,
+  });
   const over = await connections(mesh.url, AT_ONCE);
   for (const connection of over) stage.defer(() => connection.close());
   const empty = await memory(redis);

@@ -1,13 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startMesh } from '../../support/mesh.ts';
 import { startRedis } from '../../support/redis.ts';
-import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import type { HttpConnection } from '../http-connection.ts';
-import { compilePrograms } from '../programs.ts';
 import { percentile } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
-import { ROOMY } from './cost.ts';
 import { type Measurement, type Point, sized } from './curve.ts';
+import { startMerged } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, openSessions } from './traffic.ts';
 
@@ -30,24 +27,14 @@ export const RESTORES: Measurement = {
 async function measureAt(at: number, count: number): Promise<Point> {
   await using stage = new Opened();
   const redis = stage.use(await startRedis());
-  const { backend: program } = await compilePrograms();
-  const backend = stage.use(await spawnReady({ args: [program, '10'], ready: readUrlLine }));
-  const server = { type: 'http', url: backend.ready, handshakes: { perSecond: 10_000 } };
-  const names = Array.from({ length: at }, (_, n) => `b${n}`);
-  const mesh = stage.use(
-    await startMesh({
-      replicas: 2,
-      spread: true,
-      store: 'redis',
-      redisUrl: redis.url,
-      config: {
-        mcpServers: Object.fromEntries(names.map((name) => [name, server])),
-        virtualServers: { default: { naming: { mode: 'prefix' } } },
-        limits: ROOMY,
-      },
-      anonymous: true,
-    }),
-  );
+  const { mesh } = await startMerged(stage, {
+    backends: at,
+    toolsPerBackend: 10,
+    replicas: 2,
+    spread: true,
+    store: 'redis',
+    redisUrl: redis.url,
+  });
   const over = await connections(mesh.url, AT_ONCE);
   for (const connection of over) stage.defer(() => connection.close());
   const tool = 'b0__echo';

@@ -11,8 +11,8 @@ import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import { rssBytes } from '../process-use.ts';
 import { compilePrograms } from '../programs.ts';
 import { median } from '../statistics.ts';
-import { ROOMY } from './cost.ts';
 import { type Measurement, type Point, sized } from './curve.ts';
+import { ROOMY } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, inTurn, openSessions } from './traffic.ts';
 

@@ -6,7 +6,7 @@ import { readUrlLine, spawnReady } from '../../support/spawn-ready.ts';
 import { HttpConnection } from '../http-connection.ts';
 import { rssBytes } from '../process-use.ts';
 import { compilePrograms } from '../programs.ts';
-import { ROOMY } from '../scale/cost.ts';
+import { ROOMY } from '../scale/merged-mesh.ts';
 import { Opened } from '../scale/opened.ts';
 import { connections, inTurn, openSessions } from '../scale/traffic.ts';
 import type { StreamableSession } from '../streamable-session.ts';
