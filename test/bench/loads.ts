@@ -40,7 +40,9 @@ const CALL = {
 
 /** Loads that rows or targets speak of. */
 export const CALLS_1 = '500 B x1';
+export const CALLS_16 = '500 B x16';
 export const CALLS_64 = '500 B x64';
+export const CALLS_256 = '500 B x256';
 export const LARGE_64 = '64 KiB x64';
 export const SSE_64 = 'SSE 500 B x64';
 export const PROGRESS_64 = 'progress x64';
@@ -51,9 +53,9 @@ export const BESIDE = '500 B x10 in 10 sessions';
 /** The loads of a whole run. */
 export const LOADS: readonly Load[] = [
   { ...CALL, name: CALLS_1, concurrency: 1 },
-  { ...CALL, name: '500 B x16', concurrency: 16 },
+  { ...CALL, name: CALLS_16, concurrency: 16 },
   { ...CALL, name: CALLS_64, concurrency: 64 },
-  { ...CALL, name: '500 B x256', concurrency: 256 },
+  { ...CALL, name: CALLS_256, concurrency: 256 },
   { ...CALL, name: LARGE_64, concurrency: 64, answerBytes: 65_536 },
   { ...CALL, name: SSE_64, concurrency: 64, sse: true },
   { ...CALL, name: PROGRESS_64, concurrency: 64, sse: true, progress: 2 },

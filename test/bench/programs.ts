@@ -5,6 +5,8 @@ import { build } from 'esbuild';
 const SOURCES = [
   new URL('./backend.ts', import.meta.url),
   new URL('./bare-proxy.ts', import.meta.url),
+  new URL('./bare-replica.ts', import.meta.url),
+  new URL('./bare-sidecar.ts', import.meta.url),
   new URL('./load-client.ts', import.meta.url),
   new URL('./neighbour.ts', import.meta.url),
   new URL('./peers/mcp-proxy.ts', import.meta.url),
@@ -15,6 +17,8 @@ const OUT = fileURLToPath(new URL('../../.cache/bench', import.meta.url));
 export interface Programs {
   readonly backend: string;
   readonly bareProxy: string;
+  readonly bareReplica: string;
+  readonly bareSidecar: string;
   readonly loadClient: string;
   readonly neighbour: string;
   readonly mcpProxy: string;
@@ -30,12 +34,14 @@ export async function compilePrograms(): Promise<Programs> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['undici', 'mcp-proxy', '@modelcontextprotocol/*'],
+    external: ['undici', '@grpc/grpc-js', 'mcp-proxy', '@modelcontextprotocol/*'],
     logLevel: 'warning',
   });
   return {
     backend: join(OUT, 'backend.mjs'),
     bareProxy: join(OUT, 'bare-proxy.mjs'),
+    bareReplica: join(OUT, 'bare-replica.mjs'),
+    bareSidecar: join(OUT, 'bare-sidecar.mjs'),
     loadClient: join(OUT, 'load-client.mjs'),
     neighbour: join(OUT, 'neighbour.mjs'),
     mcpProxy: join(OUT, 'peers', 'mcp-proxy.mjs'),

@@ -1,6 +1,7 @@
 /** Rows that targets speak of. */
 export const DIRECT = 'direct';
 export const BARE_PROXY = 'bare proxy';
+export const TWO_BARE_HOPS = 'two bare hops';
 export const NGINX = 'nginx';
 export const MCP_PROXY = 'mcp-proxy';
 export const MCP_HUB = 'mcp-hub';

@@ -1,8 +1,18 @@
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
-import { CALLS_1, CALLS_64, CHURN_16, LARGE_64, LISTS_64, PROGRESS_64, SSE_64 } from './loads.ts';
+import {
+  CALLS_1,
+  CALLS_16,
+  CALLS_64,
+  CALLS_256,
+  CHURN_16,
+  LARGE_64,
+  LISTS_64,
+  PROGRESS_64,
+  SSE_64,
+} from './loads.ts';
 import { anonymousMesh, anonymousRedisMesh, besideNeighbour, securedMesh } from './mesh-rows.ts';
 import { startMcpHub, startMcpProxy, startNginx } from './peers/rows.ts';
-import type { Row } from './row.ts';
+import type { Row, RunningRow } from './row.ts';
 import {
   BAD_NEIGHBOUR,
   BARE_PROXY,
@@ -16,8 +26,11 @@ import {
   OUTRIGGER_REDIS,
   OUTRIGGER_SECURED,
   OUTRIGGER_TWO,
+  SIDECAR,
+  TWO_BARE_HOPS,
 } from './row-names.ts';
 
+const OF_BARE_HOPS = [CALLS_1, CALLS_16, CALLS_64, CALLS_256, LARGE_64];
 const OF_PEERS = [CALLS_1, CALLS_64, LARGE_64, SSE_64, LISTS_64, CHURN_16];
 const OF_SECURED = [CALLS_1, CALLS_64, LARGE_64, PROGRESS_64, LISTS_64, CHURN_16];
 
@@ -42,6 +55,7 @@ export const ROWS: readonly Row[] = [
       };
     },
   },
+  { name: TWO_BARE_HOPS, loads: OF_BARE_HOPS, start: startBareHops },
   { name: NGINX, loads: OF_PEERS, start: startNginx },
   { name: MCP_PROXY, loads: OF_PEERS, start: startMcpProxy },
   { name: MCP_HUB, loads: OF_PEERS, start: startMcpHub },
@@ -53,3 +67,26 @@ export const ROWS: readonly Row[] = [
   besideNeighbour('good', GOOD_NEIGHBOUR),
   besideNeighbour('bad', BAD_NEIGHBOUR),
 ];
+
+/** The least that a sidecar and a replica can be: how far the mesh is from what its architecture can reach here. */
+async function startBareHops({ backendUrl, programs }: Parameters<Row['start']>[0]): Promise<RunningRow> {
+  const replica = await spawnReady({ args: [programs.bareReplica, backendUrl], ready: readUrlLine });
+  const sidecar = await spawnReady({
+    args: [programs.bareSidecar, replica.ready],
+    ready: readUrlLine,
+  }).catch(async (error: unknown) => {
+    await replica.stop();
+    throw error;
+  });
+  return {
+    endpoint: { url: sidecar.ready },
+    processes: [
+      { name: SIDECAR, pid: sidecar.pid },
+      { name: 'replica', pid: replica.pid },
+    ],
+    async [Symbol.asyncDispose]() {
+      await sidecar.stop();
+      await replica.stop();
+    },
+  };
+}
