@@ -35,11 +35,18 @@ export class LiveSettings {
 
   /** A part of the settings that is always the current one, for whoever keeps what it is given. */
   part<Part extends object>(read: (settings: Settings) => Part): Part {
-    const names = Object.keys(read(this.#current)) as (keyof Part)[];
-    const properties = names.map((name) => [
-      name,
-      { enumerable: true, get: () => read(this.#current)[name] },
-    ]);
+    let settings = this.#current;
+    let part = read(settings);
+    // Read with every call, changed now and then.
+    const current = () => {
+      if (settings !== this.#current) {
+        settings = this.#current;
+        part = read(settings);
+      }
+      return part;
+    };
+    const names = Object.keys(part) as (keyof Part)[];
+    const properties = names.map((name) => [name, { enumerable: true, get: () => current()[name] }]);
     return Object.defineProperties({} as Part, Object.fromEntries(properties));
   }
 }

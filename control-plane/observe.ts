@@ -1,3 +1,4 @@
+import type { DurationCounts } from '../shared/durations.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Tracer } from '../shared/telemetry/tracer.ts';
 import type { ConnectEvent } from './connect/connect.ts';
@@ -68,6 +69,8 @@ const LOGINS = {
 
 /** What sessions tell, as metrics, log lines and audit events for the people who run the mesh. */
 export function observeSessions({ metrics, log, audit, tracer }: Watching): SessionObserver {
+  /** Nearly all calls are answered, and each of them is counted. */
+  const answered = new Map<string, DurationCounts>();
   return {
     audited: audit !== NO_AUDIT,
     decided: (event) => audit.record(event),
@@ -107,7 +110,10 @@ export function observeSessions({ metrics, log, audit, tracer }: Watching): Sess
       metrics.lateFrames.inc({ kind });
     },
     backendCall(backend, outcome, durationMs) {
-      metrics.backendCalls.observe({ backend, outcome }, durationMs / 1_000);
+      const usual = outcome === 'ok' ? answered.get(backend) : undefined;
+      const counts = usual ?? metrics.backendCalls.of({ backend, outcome });
+      if (outcome === 'ok') answered.set(backend, counts);
+      counts.observe(durationMs / 1_000);
     },
   };
 }

@@ -11,14 +11,16 @@ export interface DurationsOptions<Label extends string> {
 }
 
 /** How often something took how long, under one set of labels. */
-export class DurationCounts {
+export class DurationCounts<Label extends string = string> {
+  readonly values: Readonly<Record<Label, string>>;
   readonly labels: string;
   /** By bucket, not cumulative; the last one is for what is longer than every bound. */
   readonly buckets: number[];
   sum = 0;
   readonly #bounds: readonly number[];
 
-  constructor(labels: string, bounds: readonly number[]) {
+  constructor(values: Readonly<Record<Label, string>>, labels: string, bounds: readonly number[]) {
+    this.values = values;
     this.labels = labels;
     this.#bounds = bounds;
     this.buckets = new Array<number>(bounds.length + 1).fill(0);
@@ -39,22 +41,28 @@ export class DurationCounts {
  */
 export class Durations<Label extends string = never> {
   readonly #options: DurationsOptions<Label>;
-  readonly #bounds: readonly number[];
-  readonly #counts = new Map<string, DurationCounts>();
+  /** Upper bounds of the buckets but the last, in seconds. */
+  readonly bounds: readonly number[];
+  readonly #counts = new Map<string, DurationCounts<Label>>();
 
   constructor(options: DurationsOptions<Label>) {
     this.#options = options;
-    this.#bounds = options.bounds ?? BOUNDS;
+    this.bounds = options.bounds ?? BOUNDS;
   }
 
   /** Always the same for the same values. They must be words of closed sets, or configured names. */
-  of(values: Readonly<Record<Label, string>>): DurationCounts {
+  of(values: Readonly<Record<Label, string>>): DurationCounts<Label> {
     const labels = (this.#options.labels ?? []).map((label) => `${label}="${escaped(values[label])}"`).join();
     const known = this.#counts.get(labels);
     if (known !== undefined) return known;
-    const counts = new DurationCounts(labels, this.#bounds);
+    const counts = new DurationCounts(values, labels, this.bounds);
     this.#counts.set(labels, counts);
     return counts;
+  }
+
+  /** Of every set of labels that there has been. */
+  counts(): Iterable<DurationCounts<Label>> {
+    return this.#counts.values();
   }
 
   render(): string {
@@ -64,7 +72,7 @@ export class Durations<Label extends string = never> {
       let total = 0;
       for (const [at, count] of buckets.entries()) {
         total += count;
-        const le = `le="${this.#bounds[at] ?? '+Inf'}"`;
+        const le = `le="${this.bounds[at] ?? '+Inf'}"`;
         lines.push(`${name}_bucket{${labels === '' ? le : `${labels},${le}`}} ${total}`);
       }
       const braces = labels === '' ? '' : `{${labels}}`;

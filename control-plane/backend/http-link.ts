@@ -67,8 +67,7 @@ export class HttpLink {
   /** A POST that expects an answer. Throws BackendFault `busy`. */
   call(request: LinkRequest & { readonly body: Buffer; readonly sink: ExchangeSink }): Exchange {
     const exchange = this.#posting(request.sink, this.#connections.callEnded);
-    if (!this.#connections.call(this.#outgoing({ ...request, method: 'POST' }), exchange))
-      throw busy('calls');
+    if (!this.#connections.call(this.#outgoing('POST', request), exchange)) throw busy('calls');
     return exchange;
   }
 
@@ -78,8 +77,7 @@ export class HttpLink {
     const { sink } = request;
     const { deadlines } = this;
     const exchange = new Exchange({ sink, limits, deadlines, released: this.#connections.streamEnded });
-    if (!this.#connections.stream(this.#outgoing({ ...request, method: 'GET' }), exchange))
-      throw busy('streams');
+    if (!this.#connections.stream(this.#outgoing('GET', request), exchange)) throw busy('streams');
     return exchange;
   }
 
@@ -91,7 +89,7 @@ export class HttpLink {
       const sending = new Sending(this.deadlines, request.timeoutMs, resolve);
       const exchange = this.#posting(sending, NOTHING);
       sending.exchange = exchange;
-      this.#connections.message(this.#outgoing(request), exchange);
+      this.#connections.message(this.#outgoing(request.method, request), exchange);
     });
   }
 
@@ -106,8 +104,8 @@ export class HttpLink {
   }
 
   /** The one place where a credential meets a request: its headers join, or it signs what is sent. */
-  #outgoing(request: LinkRequest & { readonly method: Method; readonly body?: Buffer }): Outgoing {
-    const { path = this.#path, method, body = null, credential } = request;
+  #outgoing(method: Method, request: LinkRequest & { readonly body?: Buffer }): Outgoing {
+    const { path = this.#path, body = null, credential } = request;
     if (typeof credential !== 'function')
       return { path, method, headers: this.#headers(request, credential), body };
     const headers = this.#headers(request, UNSIGNED);

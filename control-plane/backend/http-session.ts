@@ -45,6 +45,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
   #calls: Map<number, HttpCall> | undefined;
   #listeners: Set<StreamListener> | undefined;
   #check: SessionCheck | undefined;
+  #postHeaders: readonly string[] | undefined;
   #closed = false;
 
   constructor(options: HttpSessionOptions) {
@@ -70,7 +71,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
       const body = join(call.pieces);
       running.follow(
         this.#link.call({
-          base: this.#link.postHeaders(this.hint),
+          base: this.#posting,
           credential,
           more: headers,
           body,
@@ -164,6 +165,11 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     this.#listeners?.delete(listener);
   }
 
+  get #posting(): readonly string[] {
+    this.#postHeaders ??= this.#link.postHeaders(this.hint);
+    return this.#postHeaders;
+  }
+
   get #checking(): SessionCheck {
     this.#check ??= new SessionCheck((body, credential, timeoutMs) =>
       this.#send(body, credential, timeoutMs),
@@ -192,7 +198,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
   #send(body: Buffer, credential: Credential, timeoutMs: number): Promise<Outcome> {
     return this.#link.send({
       method: 'POST',
-      base: this.#link.postHeaders(this.hint),
+      base: this.#posting,
       credential,
       body,
       timeoutMs,

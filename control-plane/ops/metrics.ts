@@ -22,7 +22,7 @@ export interface Metrics {
   /** Sessions that the store should have had: evicted, corrupt or unreadable records. */
   readonly sessionsLost: Counter<'reason'>;
   /** Seconds, by the backend's configured name and how its call ended. */
-  readonly backendCalls: Histogram<'backend' | 'outcome'>;
+  readonly backendCalls: Durations<'backend' | 'outcome'>;
   /** Seconds, by the backend for which a provider was asked for a credential, and what came of it. */
   readonly credentialIssues: Histogram<'backend' | 'strategy' | 'outcome'>;
   /** People who came by browser to log in, by what came of it. */
@@ -133,7 +133,12 @@ export function createMetrics(): Metrics {
     name: 'outrigger_capability_convergence_seconds',
     help: 'From hearing that a list changed until a sidecar had the new one.',
   });
-  const registry = new MeshRegistry([exchangeDurations, storeOperations, convergence]);
+  const backendCalls = new Durations({
+    name: 'outrigger_backend_call_seconds',
+    help: 'Calls of backends by outcome, and how long they took.',
+    labels: ['backend', 'outcome'],
+  });
+  const registry = new MeshRegistry([exchangeDurations, storeOperations, convergence, backendCalls]);
   const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix: 'outrigger_' });
   new Gauge({
@@ -147,6 +152,7 @@ export function createMetrics(): Metrics {
     exchangeDurations,
     storeOperations,
     convergence,
+    backendCalls,
     ready: new Gauge({
       name: 'outrigger_ready',
       help: 'Whether this replica takes work: 1, or 0.',
@@ -214,13 +220,6 @@ export function createMetrics(): Metrics {
       name: 'outrigger_session_lost_total',
       help: 'Sessions whose record was evicted, corrupt or unreadable.',
       labelNames: ['reason'],
-      registers,
-    }),
-    backendCalls: new Histogram({
-      name: 'outrigger_backend_call_seconds',
-      help: 'Calls of backends by outcome, and how long they took.',
-      labelNames: ['backend', 'outcome'],
-      buckets: SECONDS,
       registers,
     }),
     credentialIssues: new Histogram({

@@ -65,32 +65,32 @@ export function isRead(method: string): boolean {
  * backend's response. A backend session that is lost is made afresh once and the
  * request finished, if it provably had not run. Rejects with `MeshError`.
  */
-export async function callBackend(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+export function callBackend(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+  const { link, caller, method } = plan;
   const started = env.clock.now();
-  const done = plan.link.use();
-  let outcome = 'ok';
-  try {
-    let answer: Message;
-    try {
-      answer = await send(env, plan);
-    } catch (thrown) {
-      if (!(thrown instanceof BackendFault) || !mayRepeat(thrown, plan.method)) throw thrown;
-      answer = await send(env, plan);
-    }
+  const done = link.use();
+  const over = (outcome: string) => {
+    done();
+    env.observer.backendCall(link.name, outcome, env.clock.now() - started);
+  };
+  const answered = (answer: Message) => {
+    over('ok');
     return answer;
-  } catch (thrown) {
-    const { link, caller } = plan;
+  };
+  const failed = (thrown: unknown): never => {
     const challenge =
       thrown instanceof BackendFault
         ? stepUp(thrown, { backend: link.name, caller, grantable: env.grantableScopes })
         : undefined;
     const error = challenge ?? toMeshError(thrown, link.name);
-    outcome = error.reason;
+    over(error.reason);
     throw error;
-  } finally {
-    done();
-    env.observer.backendCall(plan.link.name, outcome, env.clock.now() - started);
-  }
+  };
+  return attempt(env, plan).then(answered, (thrown: unknown) =>
+    thrown instanceof BackendFault && mayRepeat(thrown, method)
+      ? attempt(env, plan).then(answered, failed)
+      : failed(thrown),
+  );
 }
 
 function mayRepeat(fault: BackendFault, method: string): boolean {
@@ -98,18 +98,22 @@ function mayRepeat(fault: BackendFault, method: string): boolean {
   return fault.kind === 'interrupted' && isRead(method);
 }
 
-/** May throw, too. */
-function send(env: CallEnvironment, plan: CallPlan): Promise<Message> {
+/** Never throws, and makes nothing that waits but the call itself where the backend is connected. */
+function attempt(env: CallEnvironment, plan: CallPlan): Promise<Message> {
   const { session, link, caller } = plan;
-  // A call in flight may outlive the session here; nothing new is sent for it.
-  if (session.state === 'fenced') throw moved();
-  const backend = link.session;
-  if (backend !== undefined) return sendTo(env, plan, backend);
-  return connect(session, link, caller).then((opened) => sendTo(env, plan, opened));
+  try {
+    // A call in flight may outlive the session here; nothing new is sent for it.
+    if (session.state === 'fenced') throw moved();
+    const backend = link.session;
+    if (backend !== undefined) return sendTo(env, plan, backend);
+    return connect(session, link, caller).then((opened) => sendTo(env, plan, opened));
+  } catch (thrown) {
+    return Promise.reject(thrown);
+  }
 }
 
 function sendTo(env: CallEnvironment, plan: CallPlan, backend: BackendSession): Promise<Message> {
-  const { link, caller, signal } = plan;
+  const { session, link, caller, signal } = plan;
   if (plan.refuseStateLoss === true && link.takeStateLoss()) {
     throw new MeshError(
       'backend_restarted',
@@ -119,7 +123,11 @@ function sendTo(env: CallEnvironment, plan: CallPlan, backend: BackendSession): 
       },
     );
   }
-  return link.under(caller, signal, (credential) => ask(env, plan, { backend, credential }));
+  return link.under(caller, signal, (credential) =>
+    session.leaseValid || session.state === 'starting'
+      ? ask(env, plan, { backend, credential })
+      : confirm(session).then(() => ask(env, plan, { backend, credential })),
+  );
 }
 
 interface Asking {
@@ -127,32 +135,30 @@ interface Asking {
   readonly credential: Credential;
 }
 
-async function ask(env: CallEnvironment, plan: CallPlan, { backend, credential }: Asking): Promise<Message> {
-  const { session, link, method, signal, onMessage } = plan;
-  if (!session.leaseValid && session.state !== 'starting') await confirm(session);
+function ask(env: CallEnvironment, plan: CallPlan, { backend, credential }: Asking): Promise<Message> {
+  const { link, method, signal, onMessage, trace, onPolling } = plan;
   const id = link.nextRequestId();
   const { requestMs, humanPacedMs } = env.timeouts(link.name);
   plan.onSend?.({ backend, id, credential });
-  try {
-    return await backend.call({
-      id,
-      pieces: plan.build(id),
-      method,
-      credential,
-      // It waits for the end of a task, however long that takes (MCP 2025-11-25, Tasks: Result Retrieval).
-      timeoutMs: method === 'tasks/result' ? humanPacedMs : requestMs,
-      maxTimeoutMs: humanPacedMs,
-      signal,
-      onMessage: (message) => onMessage(backend, message),
-      ...(plan.trace === undefined ? {} : { headers: plan.trace }),
-      ...(plan.onPolling === undefined ? {} : { onPolling: plan.onPolling }),
-    });
-  } catch (thrown) {
+  const answer = backend.call({
+    id,
+    pieces: plan.build(id),
+    method,
+    credential,
+    // It waits for the end of a task, however long that takes (MCP 2025-11-25, Tasks: Result Retrieval).
+    timeoutMs: method === 'tasks/result' ? humanPacedMs : requestMs,
+    maxTimeoutMs: humanPacedMs,
+    signal,
+    onMessage: (message) => onMessage(backend, message),
+    ...(trace === undefined ? {} : { headers: trace }),
+    ...(onPolling === undefined ? {} : { onPolling }),
+  });
+  return answer.catch((thrown: unknown) => {
     if (thrown instanceof BackendFault && thrown.kind === 'session_lost') link.lost(backend, thrown);
     if (thrown instanceof BackendFault && thrown.kind === 'timeout')
       backend.cancel(id, 'timeout', credential);
     throw link.session === backend ? thrown : asLost(thrown, signal);
-  }
+  });
 }
 
 /** Another call found that the backend had lost its session, which closed it here under this one: nobody cancelled that. */

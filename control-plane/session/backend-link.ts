@@ -46,6 +46,13 @@ export const REQUEST_IDS_PER_OWNER = 1_000_000_000;
 
 let requests = 0;
 
+/** What is done under a caller's credential. */
+interface Errand<Result> {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  readonly work: (credential: Credential) => Promise<Result>;
+}
+
 interface Flight {
   readonly session: Promise<BackendSession>;
   /** Whose credential the handshake carries; a failure of theirs need not be a follower's. */
@@ -187,27 +194,54 @@ export class BackendLink {
   }
 
   /** Works under the caller's credential. A 401 is decided before anything runs: it works once more where another credential can be had. */
-  async under<Result>(
+  under<Result>(
     caller: Caller,
     signal: AbortSignal,
     work: (credential: Credential) => Promise<Result>,
   ): Promise<Result> {
+    const errand = { caller, signal, work };
+    let credential: Credential | undefined;
     try {
       const obtained = this.credential(caller, signal);
-      const credential = obtained instanceof Promise ? await obtained : obtained;
-      let result: Result;
-      try {
-        result = await work(credential);
-      } catch (thrown) {
-        if (!this.#mayDoBetter(credential, thrown)) throw thrown;
-        result = await work(await this.credential(caller, signal));
-      }
-      this.#noteIdentity('accepted');
-      return result;
+      if (obtained instanceof Promise) return this.#whenObtained(obtained, errand);
+      credential = obtained;
+      return work(obtained).then(
+        (result) => this.#accepted(result),
+        (thrown: unknown) => this.#refused(thrown, obtained, errand),
+      );
     } catch (thrown) {
-      const outcome = identityOutcome(thrown);
+      return this.#refused(thrown, credential, errand);
+    }
+  }
+
+  async #whenObtained<Result>(obtained: Promise<Credential>, errand: Errand<Result>): Promise<Result> {
+    let credential: Credential | undefined;
+    try {
+      credential = await obtained;
+      return this.#accepted(await errand.work(credential));
+    } catch (thrown) {
+      return this.#refused(thrown, credential, errand);
+    }
+  }
+
+  #accepted<Result>(result: Result): Result {
+    this.#noteIdentity('accepted');
+    return result;
+  }
+
+  /** Once more under another credential, where there was one and a better can be had; else rejects with what was thrown. */
+  async #refused<Result>(
+    thrown: unknown,
+    credential: Credential | undefined,
+    { caller, signal, work }: Errand<Result>,
+  ): Promise<Result> {
+    try {
+      if (credential === undefined || !this.#mayDoBetter(credential, thrown)) throw thrown;
+      return this.#accepted(await work(await this.credential(caller, signal)));
+    } catch (refused) {
+      const outcome = identityOutcome(refused);
       if (outcome !== undefined) this.#noteIdentity(outcome);
-      throw thrown;
+      throw refused;
     }
   }
 

@@ -136,8 +136,10 @@ export class Catalogues {
   ): Route | undefined | Promise<Route | undefined> {
     const view = this.#view(session, caller);
     const catalogue = this.#catalogue(session, view);
-    const admitted = isCall(wanted) ? this.#admittedCalls(view, catalogue).get(wanted.visible) : undefined;
-    return admitted ?? this.#search(session, caller, { wanted, view });
+    const known = this.#options.admission.guards
+      ? isCall(wanted) && this.#admittedCalls(view, catalogue).get(wanted.visible)
+      : routeIn(catalogue, { kind: wanted.kind, visible: wanted.visible, guess: true });
+    return known && isCertain(known) ? known : this.#search(session, caller, { wanted, view });
   }
 
   async #search(

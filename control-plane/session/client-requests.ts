@@ -7,15 +7,16 @@ import {
   resultWithMeta,
   splice,
 } from '../../shared/json-rpc/envelope.ts';
-import { type Message, slice } from '../../shared/json-rpc/message.ts';
+import { type Message, type Span, slice } from '../../shared/json-rpc/message.ts';
 import { decodeString } from '../../shared/json-rpc/scan.ts';
 import { NEVER } from '../../shared/never.ts';
 import type { BackendSession } from '../backend/backend.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Exchange } from '../rpc/exchange.ts';
-import type { ListKind, RouteKind } from '../virtual-server/catalogue.ts';
+import type { ListKind, Route, RouteKind } from '../virtual-server/catalogue.ts';
 import { capCompletion, completionTarget } from '../virtual-server/completion.ts';
 import { errorWithVisibleUri, mentionsUri, withVisibleUris } from '../virtual-server/result-uris.ts';
+import type { Routes } from '../virtual-server/routes.ts';
 import { taskIdIn } from '../virtual-server/task-results.ts';
 import { type Admission, useOf } from './admission.ts';
 import type { AuditEvent } from './audit.ts';
@@ -44,6 +45,8 @@ export interface Turn {
   readonly trace: Readonly<Record<string, string>> | undefined;
   readonly exchange: Pick<Exchange, 'answeredList' | 'requestId'>;
 }
+
+type Answer = readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
 
 /** The item that a request names, as an audit knows it. */
 export type Named = Pick<AuditEvent, 'kind' | 'item' | 'visible'> & { readonly backend: string };
@@ -106,29 +109,34 @@ export class ClientRequests {
     const rawId = Buffer.from(slice(message.bytes, id));
     const token = progressToken === undefined ? undefined : Buffer.from(slice(message.bytes, progressToken));
     const call = new RunningCall({ method, stream, caller, id: rawId, requestId, progressToken: token });
-    const key = rawId.toString('utf8');
-    session.calls.set(key, call);
-    void this.#run(turn, call).finally(() => session.calls.delete(key));
-  }
-
-  async #run(turn: Turn, call: RunningCall): Promise<void> {
+    session.calls.set(call.key, call);
+    // A call costs what is made for it: nothing waits where nothing has to be waited for.
+    const refuse = (thrown: unknown) => this.#refuse(turn, call, thrown);
     try {
-      call.answer(await this.#answer(turn, call));
+      const answer = this.#answer(turn, call);
+      if (answer instanceof Promise)
+        void answer.then((pieces) => this.#end(turn, call, pieces)).catch(refuse);
+      else this.#end(turn, call, answer);
     } catch (thrown) {
-      this.#refuse(turn, call, MeshError.from(thrown));
+      refuse(thrown);
     }
   }
 
-  #refuse({ session, caller }: Turn, call: RunningCall, error: MeshError): void {
-    if (error.reason === 'internal') this.#options.onFault(error, call.requestId);
-    this.#options.calls.observer.refused(error.reason);
-    call.fail(
-      error,
-      this.#options.logins.answer(error, { session, caller, id: call.id, requestId: call.requestId }),
-    );
+  #end({ session }: Turn, call: RunningCall, pieces: readonly Uint8Array[]): void {
+    call.answer(pieces);
+    session.calls.delete(call.key);
   }
 
-  #answer(turn: Turn, call: RunningCall): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
+  #refuse({ session, caller }: Turn, call: RunningCall, thrown: unknown): void {
+    const error = MeshError.from(thrown);
+    if (error.reason === 'internal') this.#options.onFault(error, call.requestId);
+    this.#options.calls.observer.refused(error.reason);
+    const { id, requestId } = call;
+    call.fail(error, this.#options.logins.answer(error, { session, caller, id, requestId }));
+    session.calls.delete(call.key);
+  }
+
+  #answer(turn: Turn, call: RunningCall): Answer {
     const list = LISTS[call.method];
     if (list !== undefined) return this.#list(turn, call, list);
     const routed = ROUTED[call.method];
@@ -158,7 +166,7 @@ export class ClientRequests {
     return response(call.id, list);
   }
 
-  async #routed(turn: Turn, call: RunningCall, kind: RouteKind): Promise<readonly Uint8Array[]> {
+  #routed(turn: Turn, call: RunningCall, kind: RouteKind): Answer {
     const { session, caller, message } = turn;
     const span = kind === 'resource' ? message.scanned.uri : message.scanned.name;
     if (span === undefined)
@@ -167,26 +175,54 @@ export class ClientRequests {
         `${call.method} needs a ${kind === 'resource' ? 'uri' : 'name'}.`,
       );
     const visible = decodeString(message.bytes, span);
-    const use = useOf(message, turn);
-    const wanted = { kind, visible, use };
+    const wanted = { kind, visible, use: useOf(message, turn) };
     const found = this.#options.catalogues.route(session, caller, wanted);
-    const route = found instanceof Promise ? await found : found;
+    return found instanceof Promise
+      ? found.then((route) => this.#along(turn, call, { wanted, span, route }))
+      : this.#along(turn, call, { wanted, span, route: found });
+  }
+
+  #along(
+    turn: Turn,
+    call: RunningCall,
+    { wanted, span, route }: { wanted: Wanted; span: Span; route: Route | undefined },
+  ): Promise<readonly Uint8Array[]> {
     if (route === undefined) throw unknown(wanted);
-    const splices = route.original === visible ? [] : [{ span, bytes: encodeString(route.original) }];
-    if (call.method === 'resources/subscribe') requireRoom(session, visible);
-    const { backend } = route;
-    const item = { backend, kind, item: route.original, visible };
-    const admitted = this.#admit(turn, item);
-    const release = admitted && (await admitted);
+    const { kind, visible, use } = wanted;
+    const { backend, original } = route;
+    if (call.method === 'resources/subscribe') requireRoom(turn.session, visible);
+    const splices = original === visible ? [] : [{ span, bytes: encodeString(original) }];
+    const target = { backend, splices, wanted: { kind, visible, use, original } };
+    const admitted = this.#admit(turn, { backend, kind, item: original, visible });
+    return admitted === undefined
+      ? this.#use(turn, call, target)
+      : this.#useWithin(admitted, () => this.#use(turn, call, target));
+  }
+
+  async #useWithin<Result>(admitted: Promise<() => void>, use: () => Promise<Result>): Promise<Result> {
+    const release = await admitted;
     try {
-      const target = { backend, splices, wanted: { ...wanted, original: route.original } };
-      if (createsTask(turn)) return await this.#create(turn, call, target);
-      const answer = await this.#call(turn, call, target);
-      if (answer.scanned.error === undefined) await this.#noteSubscription(turn, visible);
-      return this.#relay(turn, call, { backend, answer });
+      return await use();
     } finally {
-      release?.();
+      release();
     }
+  }
+
+  /** What was found and admitted, at its backend. */
+  #use(
+    turn: Turn,
+    call: RunningCall,
+    target: Target & Required<Pick<Target, 'wanted'>>,
+  ): Promise<readonly Uint8Array[]> {
+    if (createsTask(turn)) return this.#create(turn, call, target);
+    const { backend, wanted } = target;
+    const answered = this.#call(turn, call, target);
+    if (wanted.use.action !== 'subscribe')
+      return answered.then((answer) => this.#relay(turn, call, { backend, answer }));
+    return answered.then(async (answer) => {
+      if (answer.scanned.error === undefined) await this.#noteSubscription(turn, wanted.visible);
+      return this.#relay(turn, call, { backend, answer });
+    });
   }
 
   /** Within the limits of calls, and noted before it takes effect. Resolves to what ends it; undefined where nothing has to be waited for. */
@@ -240,7 +276,6 @@ export class ClientRequests {
   /** A subscription that was answered is the session's on any replica. */
   async #noteSubscription({ session, caller, message: { scanned } }: Turn, uri: string): Promise<void> {
     const subscribed = scanned.method === 'resources/subscribe';
-    if (!subscribed && scanned.method !== 'resources/unsubscribe') return;
     const others = session.body.subscriptions.filter((known) => known !== uri);
     session.update({ subscriptions: subscribed ? [...others, uri] : others });
     // Whose it is must be known to whoever subscribes again.
@@ -249,15 +284,28 @@ export class ClientRequests {
   }
 
   /** A backend's answer under the client's id; its bytes are untouched but for what only the mesh can say. */
-  async #relay(
-    { session, caller }: Turn,
+  #relay(turn: Turn, call: RunningCall, answered: Answered): Answer {
+    const { session, caller } = turn;
+    const { backend, answer } = answered;
+    if (!mentionsUri(answer.bytes)) return this.#renamed(turn, call, { ...answered, routes: undefined });
+    const found = this.#options.catalogues.routes(session, caller, backend);
+    return found instanceof Promise
+      ? found.then((routes) => this.#renamed(turn, call, { ...answered, routes }))
+      : this.#renamed(turn, call, { ...answered, routes: found });
+  }
+
+  #renamed(
+    { session }: Turn,
     call: RunningCall,
-    { backend, answer, place, naming = namesFor(session, call, backend) }: Answered,
-  ): Promise<readonly Uint8Array[]> {
+    {
+      backend,
+      answer,
+      place,
+      naming = namesFor(session, call, backend),
+      routes,
+    }: Answered & { readonly routes: Routes | undefined },
+  ): readonly Uint8Array[] {
     const { result, error } = answer.scanned;
-    const routes = mentionsUri(answer.bytes)
-      ? await this.#options.catalogues.routes(session, caller, backend)
-      : undefined;
     const visible = (original: string) => routes?.visibleUri(backend, original) ?? original;
     if (error !== undefined) {
       return relayError(call.id, errorWithVisibleUri(slice(answer.bytes, error), visible));
@@ -268,7 +316,7 @@ export class ClientRequests {
     if (session.links.get(backend)?.takeStateLoss() === true) {
       bytes = Buffer.concat(resultWithMeta(bytes, RESTARTED_META, TRUE));
     }
-    return response(call.id, withVisibleUris(bytes, visible));
+    return response(call.id, routes === undefined ? bytes : withVisibleUris(bytes, visible));
   }
 
   async #complete(turn: Turn, call: RunningCall): Promise<readonly Uint8Array[]> {

@@ -133,7 +133,8 @@ export class Dispatcher {
     // Gone while the session was found: nothing has run, and nobody is there to be told.
     if (exchange.reply.closed) return;
     const ids = messages.map(rawId);
-    if (new Set(ids).size < ids.length || ids.some((id) => session.calls.has(id))) {
+    const repeated = ids.length > 1 && new Set(ids).size < ids.length;
+    if (repeated || ids.some((id) => session.calls.has(id))) {
       throw new MeshError(
         'invalid_request',
         'A request with this id is already in progress in this session.',

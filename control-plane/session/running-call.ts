@@ -22,6 +22,8 @@ export class RunningCall implements ActiveCall {
   readonly caller: Caller;
   /** The client's raw JSON-RPC id. */
   readonly id: Buffer;
+  /** That id as text: by which the session knows its call. */
+  readonly key: string;
   readonly requestId: string;
   /** The client's raw progress token. */
   readonly progressToken: Buffer | undefined;
@@ -35,6 +37,7 @@ export class RunningCall implements ActiveCall {
     this.stream = options.stream;
     this.caller = options.caller;
     this.id = options.id;
+    this.key = options.id.toString('utf8');
     this.requestId = options.requestId;
     this.progressToken = options.progressToken;
   }

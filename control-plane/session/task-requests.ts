@@ -50,7 +50,11 @@ export interface TaskRequestOptions {
   /** Within the limits of calls, and noted, as every call is. */
   readonly admit: (turn: Turn, item: Named) => Promise<() => void> | undefined;
   readonly call: (turn: Turn, call: RunningCall, target: Target) => Promise<Message>;
-  readonly relay: (turn: Turn, call: RunningCall, answered: Answered) => Promise<readonly Uint8Array[]>;
+  readonly relay: (
+    turn: Turn,
+    call: RunningCall,
+    answered: Answered,
+  ) => readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
 }
 
 /** How long a list waits for one backend. */

@@ -30,12 +30,12 @@ describe('what a replica remembers of the last quarter of an hour', () => {
   }
 
   it(verifies('ADM-1')('is what happened between two looks, and not before the first'), async () => {
-    metrics.backendCalls.observe({ backend: 'files', outcome: 'ok' }, 0.004);
+    metrics.backendCalls.of({ backend: 'files', outcome: 'ok' }).observe(0.004);
     metrics.restores.observe({ result: 'ok' }, 1);
     await period();
     for (const seconds of [0.003, 0.003, 0.2])
-      metrics.backendCalls.observe({ backend: 'files', outcome: 'ok' }, seconds);
-    metrics.backendCalls.observe({ backend: 'notes', outcome: 'backend_timeout' }, 61);
+      metrics.backendCalls.of({ backend: 'files', outcome: 'ok' }).observe(seconds);
+    metrics.backendCalls.of({ backend: 'notes', outcome: 'backend_timeout' }).observe(61);
     metrics.restores.observe({ result: 'unavailable' }, 1);
     metrics.restores.observe({ result: 'not_found' }, 1);
     metrics.bindingMismatches.inc(2);
