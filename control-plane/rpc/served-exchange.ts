@@ -1,6 +1,7 @@
 import { MeshError } from '../../shared/errors.ts';
 import { requestId } from '../../shared/request-id.ts';
-import type { Reader } from '../../shared/rpc/inflow.ts';
+import type { Pieces } from '../../shared/rpc/frame-writer.ts';
+import { type Reader, unpinned } from '../../shared/rpc/inflow.ts';
 import {
   CUT_BYTES,
   CUT_MS,
@@ -174,12 +175,12 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
   json(pieces: readonly Uint8Array[], sessionId?: string): void {
     if (this.closed) return;
     this.watcher?.said(pieces);
-    const head: NonNullable<ReplicaFrame['head']> = {
+    const head: NonNullable<ReplicaFrame['head']> & Carrier = {
       exchange: this.exchange,
       kind: HeadKind.JSON,
       sessionId: sessionId ?? null,
     };
-    this.#finish({ head }, head, join(pieces));
+    this.#finish({ head }, head, pieces);
   }
 
   accepted(): void {
@@ -202,12 +203,13 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
       return true;
     }
     this.watcher?.said(pieces);
-    const data: NonNullable<ReplicaFrame['data']> = {
+    const data: NonNullable<ReplicaFrame['data']> & Carrier = {
       exchange: this.exchange,
       eventId: eventId ?? null,
       retryMs: retryMs ?? null,
     };
-    this.push({ data }, data, join(pieces));
+    // What waits for a slow reader holds no more memory than it is counted with.
+    this.push({ data }, data, pieces.map(unpinned));
     this.#full = this.waiting + this.uncredited > WINDOW_BYTES;
     return !this.#full;
   }
@@ -284,7 +286,7 @@ export class ServedExchange extends Lane<ReplicaFrame> implements Exchange, Repl
     }
   }
 
-  #finish(frame: ReplicaFrame, carrier?: Carrier, body?: Uint8Array): void {
+  #finish(frame: ReplicaFrame, carrier?: Carrier, body?: Pieces): void {
     this.#finished = true;
     this.watcher?.ended();
     this.#count('answered');
@@ -328,11 +330,3 @@ export function failureOf(exchange: number, error: MeshError): NonNullable<Repli
     backend: error.backend ?? null,
   };
 }
-
-function join(pieces: readonly Uint8Array[]): Uint8Array {
-  const [only] = pieces;
-  if (only === undefined) return NOTHING;
-  return pieces.length === 1 ? only : Buffer.concat(pieces);
-}
-
-const NOTHING = new Uint8Array(0);

@@ -109,7 +109,7 @@ export class Inflow {
   }
 }
 
-/** A short piece of a long gRPC message would keep all of it in memory for as long as its exchange lives: it is copied. */
+/** A short piece of much longer memory, a gRPC message or what came from a backend, would keep all of it for as long as its exchange lives: it is copied. */
 export function unpinned(piece: Uint8Array): Uint8Array {
   return piece.buffer.byteLength > 8 * piece.length + PINNED_BYTES ? Buffer.from(piece) : piece;
 }

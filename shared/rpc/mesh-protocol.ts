@@ -1,4 +1,4 @@
-import protobuf from 'protobufjs/minimal.js';
+import { FrameWriter, type Pieces } from './frame-writer.ts';
 import { outrigger } from './gen/mesh.js';
 
 /**
@@ -40,11 +40,18 @@ export const LIST_TAIL = Buffer.from(']}');
 
 const wire = outrigger.mesh.v1;
 
-/** What is sent: plain objects, fields left out read as their defaults. */
-export type SidecarFrame = outrigger.mesh.v1.ISidecarFrame;
-export type ReplicaFrame = outrigger.mesh.v1.IReplicaFrame;
-export type SidecarFrames = outrigger.mesh.v1.ISidecarFrames;
-export type ReplicaFrames = outrigger.mesh.v1.IReplicaFrames;
+type InPieces<M> = Omit<M, 'body'> & { body?: Uint8Array | Pieces | null };
+type SentFrame<F, K extends keyof F> = Omit<F, K> & { [P in K]?: InPieces<NonNullable<F[P]>> | null };
+
+/** What is sent: plain objects, fields left out read as their defaults, bodies whole or in pieces. */
+export type SidecarFrame = SentFrame<outrigger.mesh.v1.ISidecarFrame, 'open' | 'data'>;
+export type ReplicaFrame = SentFrame<outrigger.mesh.v1.IReplicaFrame, 'head' | 'data'>;
+export interface SidecarFrames {
+  readonly frames: SidecarFrame[];
+}
+export interface ReplicaFrames {
+  readonly frames: ReplicaFrame[];
+}
 
 export type Open = outrigger.mesh.v1.Open;
 export type Data = outrigger.mesh.v1.Data;
@@ -102,27 +109,24 @@ export const OpenKind = wire.Open.Kind;
 export const HeadKind = wire.Head.Kind;
 export const CancelReason = wire.Cancel.Reason;
 
-/**
- * Encodes into one buffer, again and again: the server of grpc-js copies a message
- * behind its prefix before anything else is encoded. (Its client does so later.)
- */
-class ReusingWriter extends protobuf.BufferWriter {
-  static override alloc(size: number): Buffer {
-    return size > SCRATCH.length ? Buffer.allocUnsafe(size) : SCRATCH.subarray(0, size);
-  }
-}
-
-const SCRATCH = Buffer.allocUnsafeSlow(2 * MESSAGE_BYTES);
+const WRITER = new FrameWriter();
 
 /** `Mesh.Connect`, for `@grpc/grpc-js`. */
 export const CONNECT = {
   path: '/outrigger.mesh.v1.Mesh/Connect',
   requestStream: true,
   responseStream: true,
-  requestSerialize: (message: SidecarFrames) => wire.SidecarFrames.encode(message).finish() as Buffer,
+  // The client of grpc-js copies a message behind its prefix later, when others may have been written.
+  requestSerialize: (message: SidecarFrames) => {
+    wire.SidecarFrames.encode(message as outrigger.mesh.v1.ISidecarFrames, WRITER);
+    return Buffer.from(WRITER.finish());
+  },
   requestDeserialize: (bytes: Buffer) => wire.SidecarFrames.decode(bytes) as ReceivedSidecarFrames,
-  responseSerialize: (message: ReplicaFrames) =>
-    wire.ReplicaFrames.encode(message, new ReusingWriter()).finish() as Buffer,
+  // Its server does so at once.
+  responseSerialize: (message: ReplicaFrames) => {
+    wire.ReplicaFrames.encode(message as outrigger.mesh.v1.IReplicaFrames, WRITER);
+    return WRITER.finish();
+  },
   responseDeserialize: (bytes: Buffer) => wire.ReplicaFrames.decode(bytes) as ReceivedReplicaFrames,
 } as const;
 

@@ -1,3 +1,4 @@
+import { lengthOf, type Pieces } from './frame-writer.ts';
 import { MESSAGE_BYTES, PIECE_BYTES, STREAM_CEILING_BYTES, WINDOW_BYTES } from './mesh-protocol.ts';
 
 /**
@@ -12,7 +13,7 @@ import { MESSAGE_BYTES, PIECE_BYTES, STREAM_CEILING_BYTES, WINDOW_BYTES } from '
 
 /** The fields of a frame's payload that carry a message or its first piece. */
 export interface Carrier {
-  body?: Uint8Array | null;
+  body?: Pieces | null;
   more?: boolean | null;
 }
 
@@ -20,14 +21,16 @@ export interface OutboxPort<F> {
   /** Hands one message to the transport. False: nothing more until `resume`. */
   write(frames: F[]): boolean;
   /** The frame for a later piece of a message. */
-  piece(exchange: number, body: Uint8Array, more: boolean): F;
+  piece(exchange: number, body: Pieces, more: boolean): F;
 }
 
 interface Parcel<F> {
   readonly frame: F;
   readonly carrier: Carrier | undefined;
-  readonly body: Uint8Array | undefined;
-  sent: number;
+  /** What of its body is unsent, and how long that is. */
+  body: Pieces;
+  left: number;
+  begun: boolean;
   next: Parcel<F> | undefined;
 }
 
@@ -72,20 +75,19 @@ export class Lane<F> {
   }
 
   /** Queues a frame behind the lane's others; `carrier` is the part of it that takes `body`. The bytes must not change until sent. */
-  push(frame: F, carrier?: Carrier, body?: Uint8Array): void {
+  push(frame: F, carrier?: Carrier, body: Pieces = NOTHING): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;
-    const parcel: Parcel<F> = { frame, carrier, body, sent: 0, next: undefined };
+    const left = lengthOf(body);
+    const parcel: Parcel<F> = { frame, carrier, body, left, begun: false, next: undefined };
     if (this.#last === undefined) {
       this.#first = this.#last = parcel;
       outbox.ready(this);
     } else {
       this.#last = this.#last.next = parcel;
     }
-    if (body !== undefined) {
-      this.waiting += body.length;
-      outbox.counters.waitingBytes += body.length;
-    }
+    this.waiting += left;
+    outbox.counters.waitingBytes += left;
   }
 
   /** The reader consumed `bytes`. */
@@ -108,27 +110,26 @@ export class Lane<F> {
   take(frames: F[], { port, counters }: Outbox<F>, allowance: number): number {
     const parcel = this.#first;
     if (parcel === undefined) return 0;
-    const { body, carrier } = parcel;
-    if (body === undefined || body.length === 0) {
+    const { carrier, left } = parcel;
+    if (left === 0) {
       this.started = true;
       frames.push(parcel.frame);
       this.#advance(parcel);
       return FRAME_OVERHEAD;
     }
-    const left = body.length - parcel.sent;
     const size = Math.min(left, PIECE_BYTES, allowance);
     if (size <= 0) return 0;
     const more = size < left;
-    const piece = size === body.length ? body : body.subarray(parcel.sent, parcel.sent + size);
-    if (parcel.sent > 0 || carrier === undefined) {
-      frames.push(port.piece(this.exchange, piece, more));
+    const body = more ? cut(parcel, size) : parcel.body;
+    if (parcel.begun || carrier === undefined) {
+      frames.push(port.piece(this.exchange, body, more));
     } else {
-      carrier.body = piece;
+      carrier.body = body;
       carrier.more = more;
       frames.push(parcel.frame);
     }
-    this.started = true;
-    parcel.sent += size;
+    this.started = parcel.begun = true;
+    parcel.left -= size;
     this.waiting -= size;
     this.uncredited += size;
     counters.waitingBytes -= size;
@@ -312,3 +313,19 @@ export class Outbox<F> {
     }
   }
 }
+
+/** Takes the first `size` bytes off a body that is longer. */
+function cut(parcel: { body: Pieces }, size: number): Pieces {
+  const { body } = parcel;
+  let whole = 0;
+  let room = size;
+  let piece = body[0] as Uint8Array;
+  while (piece.length <= room) {
+    room -= piece.length;
+    piece = body[++whole] as Uint8Array;
+  }
+  parcel.body = [piece.subarray(room), ...body.slice(whole + 1)];
+  return [...body.slice(0, whole), piece.subarray(0, room)];
+}
+
+const NOTHING: Pieces = [];

@@ -1,3 +1,4 @@
+import type { Pieces } from './frame-writer.ts';
 import { Inflow, type Reader } from './inflow.ts';
 import { MAX_UNWRITTEN } from './mesh-protocol.ts';
 import { Outbox, type OutboxCounters } from './outbox.ts';
@@ -21,7 +22,7 @@ export interface StreamEndOptions<F, E> {
   /** What unfinished messages may hold before their credit is kept back, in bytes. */
   readonly holdBytes: number;
   /** The frame for a later piece of a message. */
-  piece(exchange: number, body: Uint8Array, more: boolean): F;
+  piece(exchange: number, body: Pieces, more: boolean): F;
   /** The frame that gives credit back. */
   credit(exchange: number, bytes: number): F;
   /** The peer fell silent while an exchange was open. */

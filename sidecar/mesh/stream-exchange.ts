@@ -82,7 +82,7 @@ export class StreamExchange extends Lane<SidecarFrame> implements Reader {
       follows: this.client.follows || null,
       proof: request.proof === undefined ? null : { ...request.proof, urls: [...request.proof.urls] },
     };
-    this.push({ open }, open, request.body);
+    this.push({ open }, open, request.body === undefined ? undefined : [request.body]);
     if (this.client.detached) this.detach();
   }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { lengthOf, type Pieces } from '../../shared/rpc/frame-writer.ts';
 import { Inflow, MessageTooLong, type Reader, WindowExceeded } from '../../shared/rpc/inflow.ts';
 import { PIECE_BYTES, STREAM_CEILING_BYTES, WINDOW_BYTES } from '../../shared/rpc/mesh-protocol.ts';
 import { Lane, Outbox } from '../../shared/rpc/outbox.ts';
@@ -7,7 +8,7 @@ import { Lane, Outbox } from '../../shared/rpc/outbox.ts';
 /** A frame as both directions have it: an exchange, a piece, whether more follows. */
 interface Frame {
   exchange: number;
-  body?: Uint8Array | null;
+  body?: Pieces | null;
   more?: boolean | null;
   control?: true;
 }
@@ -15,6 +16,12 @@ interface Frame {
 function start(exchange: number): Frame {
   return { exchange };
 }
+
+/** Every exchange's messages are it from another byte on. */
+const PATTERN = Buffer.alloc(
+  3 * WINDOW_BYTES,
+  Uint8Array.from({ length: 251 }, (_, index) => index),
+);
 
 /** An outbox whose transport the test plays. */
 class Wire {
@@ -36,15 +43,22 @@ class Wire {
     return new Lane<Frame>(exchange, this.outbox);
   }
 
-  push(lane: Lane<Frame>, bytes: number): void {
+  /** A message of so many bytes, cut at these parts of it. */
+  push(lane: Lane<Frame>, bytes: number, cuts: readonly number[] = []): void {
     const frame = start(lane.exchange);
-    lane.push(frame, frame, Buffer.alloc(bytes, lane.exchange));
+    const message = PATTERN.subarray(lane.exchange, lane.exchange + bytes);
+    const ends = [...cuts.map((part) => Math.floor(part * bytes)).sort((a, b) => a - b), bytes];
+    lane.push(
+      frame,
+      frame,
+      ends.map((end, index) => message.subarray(ends[index - 1] ?? 0, end)),
+    );
   }
 
   sent(exchange: number): number {
     return this.frames
       .filter((frame) => frame.exchange === exchange)
-      .reduce((sum, { body }) => sum + (body?.length ?? 0), 0);
+      .reduce((sum, { body }) => sum + lengthOf(body ?? []), 0);
   }
 
   /** Flushes until nothing moves. */
@@ -74,7 +88,9 @@ describe('the outbox', () => {
     wire.push(wire.lane(1), 3 * PIECE_BYTES + 1);
     wire.push(wire.lane(2), 100);
     wire.settle();
-    expect(wire.frames.map(({ exchange, body, more }) => [exchange, body?.length, more])).to.deep.equal([
+    expect(
+      wire.frames.map(({ exchange, body, more }) => [exchange, lengthOf(body ?? []), more]),
+    ).to.deep.equal([
       [1, PIECE_BYTES, true],
       [2, 100, false],
       [1, PIECE_BYTES, true],
@@ -168,6 +184,7 @@ describe('the outbox', () => {
         do: fc.constant('push' as const),
         lane: fc.integer({ min: 0, max: 4 }),
         bytes: fc.oneof(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 0, max: 400_000 })),
+        cuts: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 4 }),
       }),
       fc.record({
         do: fc.constant('credit' as const),
@@ -186,7 +203,7 @@ describe('the outbox', () => {
         for (const step of schedule) {
           if (step.do === 'push') {
             const lane = lanes[step.lane]!;
-            wire.push(lane, step.bytes);
+            wire.push(lane, step.bytes, step.cuts);
             expected.get(lane.exchange)!.push(step.bytes);
           } else if (step.do === 'credit') {
             const lane = lanes[step.lane]!;
@@ -209,22 +226,26 @@ describe('the outbox', () => {
         for (const { exchange } of lanes)
           expect(received(wire, exchange)).to.deep.equal(expected.get(exchange));
         expect(wire.outbox.counters.waitingBytes).to.equal(0);
-        for (const { body } of wire.frames) expect(body?.length ?? 0).to.be.at.most(PIECE_BYTES);
+        for (const { body } of wire.frames) expect(lengthOf(body ?? [])).to.be.at.most(PIECE_BYTES);
       }),
       { numRuns: 150 },
     );
   });
 });
 
-/** The lengths of the messages as a reader puts them together; checks that no byte is of another exchange. */
+/** The lengths of the messages as a reader puts them together; checks that each is its exchange's, byte for byte. */
 function received(wire: Wire, exchange: number): number[] {
   const lengths: number[] = [];
   let length = 0;
-  for (const frame of wire.frames) {
-    if (frame.exchange !== exchange) continue;
-    if (frame.body?.some((byte) => byte !== exchange)) throw new Error('bytes of another exchange');
-    length += frame.body?.length ?? 0;
-    if (frame.more) continue;
+  for (const { body, more, exchange: owner } of wire.frames) {
+    if (owner !== exchange) continue;
+    for (const piece of body ?? []) {
+      const start = exchange + length;
+      if (!PATTERN.subarray(start, start + piece.length).equals(piece))
+        throw new Error('other bytes were sent');
+      length += piece.length;
+    }
+    if (more) continue;
     lengths.push(length);
     length = 0;
   }
