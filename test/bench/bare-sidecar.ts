@@ -2,7 +2,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Client, credentials } from '@grpc/grpc-js';
 import { MESH_CHANNEL_OPTIONS } from '../../shared/rpc/channel-options.ts';
-import { HEAD, METHODS, PART, readFrames, STREAM, Turn } from './bare-frames.ts';
+import { END, HEAD, METHODS, readFrames, STREAM, Turn } from './bare-frames.ts';
 
 // The first of two bare hops, as a program: `bare-sidecar HOST:PORT`. node:http on one side, one gRPC stream
 // to bare-replica.ts on the other, and nothing read on the way: no session, no identity, no JSON, no credit
@@ -14,6 +14,8 @@ const { path, requestSerialize, responseDeserialize } = STREAM;
 const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
 const turn = new Turn((message) => stream.write(message));
 const waiting = new Map<number, ServerResponse>();
+/** A part that leaves together with the end of its answer, when the same message has it. */
+let held: { readonly response: ServerResponse; readonly body: Buffer } | undefined;
 let lastId = 0;
 
 const server = createServer((request, response) => {
@@ -36,7 +38,10 @@ server.listen(0, '127.0.0.1', () => {
   console.log(JSON.stringify({ url: `http://127.0.0.1:${port}/mcp` }));
 });
 
-stream.on('data', (message: Buffer) => readFrames(message, answer));
+stream.on('data', (message: Buffer) => {
+  readFrames(message, answer);
+  writeHeld();
+});
 stream.on('error', () => server.closeAllConnections());
 process.once('SIGTERM', () => {
   server.close();
@@ -48,12 +53,18 @@ process.once('SIGTERM', () => {
 function answer(id: number, kind: number, body: Buffer): void {
   const response = waiting.get(id);
   if (response === undefined) return;
+  if (kind !== END || held?.response !== response) writeHeld();
   if (kind === HEAD) {
     const [status, ...headers] = body.toString('latin1').split('\n');
     response.writeHead(Number(status), headers);
-  } else if (kind === PART) response.write(body);
-  else {
+  } else if (kind === END) {
     waiting.delete(id);
-    response.end();
-  }
+    response.end(held?.body);
+    held = undefined;
+  } else held = { response, body };
+}
+
+function writeHeld(): void {
+  held?.response.write(held.body);
+  held = undefined;
 }
