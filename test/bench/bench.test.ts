@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
+import { END, HEAD, PART, readFrames, Turn } from './bare-frames.ts';
 import { chart } from './chart.ts';
-import { CALLS_64, LARGE_64, LISTS_64, LOADS, type Load } from './loads.ts';
+import { CALLS_1, CALLS_64, LARGE_64, LISTS_64, LOADS, type Load } from './loads.ts';
 import { cpuUs, rssBytes } from './process-use.ts';
-import { report } from './report.ts';
+import { report, reportVerdicts } from './report.ts';
 import { type HttpAnswer, headerOf, ResponseReader } from './response-reader.ts';
 import { Results } from './results.ts';
 import { takes } from './row.ts';
@@ -16,11 +17,14 @@ import {
   OUTRIGGER,
   OUTRIGGER_REDIS,
   OUTRIGGER_SECURED,
+  TWO_BARE_HOPS,
 } from './row-names.ts';
 import { runLoad } from './run-load.ts';
 import type { Measured, Sample } from './sample.ts';
 import { median, percentile } from './statistics.ts';
-import { judge } from './targets.ts';
+import { table } from './table.ts';
+import { TARGETS } from './targets.ts';
+import { judge, type Verdict } from './verdicts.ts';
 
 const ROUNDS = 5;
 
@@ -38,16 +42,32 @@ describe('the bench', () => {
       const of = { row: 'outrigger', to: 'bare proxy', load: '500 B x64' } as const;
       expect(drifting.ratio({ ...of, metric: 'callsPerSecond' })).to.be.closeTo(0.7, 1e-9);
       expect(drifting.ratio({ ...of, metric: 'cpuUsPerCall' })).to.be.closeTo(1.5, 1e-9);
+      const added = { ...of, base: 'direct', load: CALLS_1, metric: 'p50Us' } as const;
+      expect(drifting.ratioAdded(added)).to.be.closeTo(2, 1e-9);
+    });
+
+    it('compare rows round by round, where medians of each row by itself would lie', () => {
+      // Slow for two rounds, and the mesh was disturbed in two others: its middle round is one of the slow ones.
+      const results = new Results(
+        measured({
+          slowdownOfRound: (round) => (round < 2 ? 2 : 1),
+          slowdownOfMesh: (round) => (round > 2 ? 10 : 1),
+        }),
+      );
+      const of = { load: CALLS_64, metric: 'callsPerSecond' } as const;
+      const alone = results.median({ ...of, row: OUTRIGGER }) / results.median({ ...of, row: 'bare proxy' });
+      expect(alone).to.be.closeTo(0.35, 1e-9);
+      expect(results.ratio({ ...of, row: OUTRIGGER, to: 'bare proxy' })).to.be.closeTo(0.7, 1e-9);
     });
   });
 
   describe('its verdicts', () => {
     it('are all met by a mesh that keeps its promises', () => {
-      expect(outcomes(measured({}))).to.deep.equal(Array.from({ length: 11 }, () => 'met'));
+      expect(outcomes(measured({}))).to.deep.equal(TARGETS.map(() => 'met'));
     });
 
     it('show a slow path planted in the mesh, in speed, in CPU and in latency', () => {
-      const slow = judge(new Results(measured({ slowdownOfMesh: () => 3 })));
+      const slow = verdicts(measured({ slowdownOfMesh: () => 3 }));
       const missed = slow.filter(({ outcome }) => outcome === 'missed');
       expect(missed.map(({ target }) => target)).to.have.members([
         'calls per second, 64 at once, against the bare proxy',
@@ -62,14 +82,18 @@ describe('the bench', () => {
     });
 
     it('show a slow path planted in identity and policy, however fast the rest is', () => {
-      const slow = judge(new Results(measured({ addedByIdentity: 35 })));
+      const slow = verdicts(measured({ addedByIdentity: 35 }));
       expect(slow.filter(({ outcome }) => outcome === 'missed').map(({ target }) => target)).to.deep.equal([
         'CPU that a JWT, policies and an exchanged token add, 64 at once, µs a call',
       ]);
     });
 
-    it('show a sidecar that is too large before it does anything', () => {
-      expect(outcomes(measured({ sidecarMiB: 65 })).at(-1)).to.equal('missed');
+    it('stand beside what two bare hops reach, whatever became of the mesh', () => {
+      for (const slowdown of [1, 3]) {
+        const [calls] = verdicts(measured({ slowdownOfMesh: () => slowdown }));
+        expect(calls?.floor?.of).to.equal(TWO_BARE_HOPS);
+        expect(calls?.floor?.figure).to.be.closeTo(0.85, 1e-9);
+      }
     });
 
     it('show a backend whose trouble is felt beside it', () => {
@@ -85,17 +109,43 @@ describe('the bench', () => {
 
     it('say that nothing was measured where a row did not run', () => {
       const others = measured({}).samples.filter(({ row }) => row === 'direct');
-      expect(new Set(outcomes({ samples: others, idle: [] }))).to.deep.equal(new Set(['unmeasured']));
+      expect(new Set(outcomes({ samples: others }))).to.deep.equal(new Set(['unmeasured']));
     });
   });
 
   describe('its report', () => {
     it('has a line for what was measured and none for what was not', () => {
       const results = new Results(measured({}));
-      const lines = report(results, judge(results)).split('\n');
-      const of = (row: string) => lines.filter((line) => line.includes(`  ${row}  `));
+      const lines = report(results).split('\n');
+      const of = (row: string) => lines.filter((line) => line.split('|')[2]?.trim() === row);
       expect(of(BAD_NEIGHBOUR)).to.have.lengthOf(1);
       expect(of(OUTRIGGER)).to.have.lengthOf(LOADS.filter((each) => each.beside !== true).length);
+    });
+
+    it('is Markdown whose columns stand under each other', () => {
+      const rows = [
+        ['row', 'calls/s'],
+        ['bare proxy', '12'],
+      ];
+      expect(table(rows, { texts: 1 }).split('\n')).to.deep.equal([
+        '| row        | calls/s |',
+        '|------------|--------:|',
+        '| bare proxy |      12 |',
+      ]);
+    });
+
+    it('says of every target what was measured, what must be, and what the floor is', () => {
+      const lines = reportVerdicts(verdicts(measured({}))).split('\n');
+      expect(lines).to.have.lengthOf(TARGETS.length + 2);
+      expect(lines[2]?.split('|').map((cell) => cell.trim())).to.deep.equal([
+        '',
+        'met',
+        'calls per second, 64 at once, against the bare proxy',
+        '0.70',
+        '>= 0.6, goal 0.9',
+        'two bare hops: 0.85',
+        '',
+      ]);
     });
 
     it('draws every row that ran, by its name', () => {
@@ -191,6 +241,30 @@ describe('the bench', () => {
     });
   });
 
+  it('carries frames between two bare hops, those of one turn in one message, and none that is too large', async () => {
+    const messages: Buffer[] = [];
+    const turn = new Turn((message) => messages.push(message));
+    turn.add(1, HEAD, Buffer.from('200'));
+    turn.add(1, PART, Buffer.from('hello'));
+    turn.add(4_000_000_000, END);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(messages).to.have.lengthOf(1);
+    for (let id = 0; id < 9; id += 1) turn.add(id, PART, Buffer.alloc(65_536, id));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(messages.map(({ length }) => length < 400_000)).to.deep.equal([true, true, true, true]);
+    const read: [number, number, string][] = [];
+    const collect = (id: number, kind: number, body: Buffer) => {
+      read.push([id, kind, body.length > 9 ? `${body.length} x ${body[0]}` : body.toString()]);
+    };
+    for (const message of messages) readFrames(message, collect);
+    expect(read).to.deep.equal([
+      [1, HEAD, '200'],
+      [1, PART, 'hello'],
+      [4_000_000_000, END, ''],
+      ...Array.from({ length: 9 }, (_, id) => [id, PART, `65536 x ${id}`]),
+    ]);
+  });
+
   it('reads CPU time and memory of a process from the system', async () => {
     const before = await cpuUs(process.pid);
     const burnt = process.cpuUsage();
@@ -204,7 +278,6 @@ interface Machine {
   /** How much slower everything is in a round, and how much slower the mesh is. */
   readonly slowdownOfRound?: (round: number) => number;
   readonly slowdownOfMesh?: (round: number) => number;
-  readonly sidecarMiB?: number;
   /** Microseconds of CPU that identity and policy add to a call. */
   readonly addedByIdentity?: number;
   /** How much slower the slowest calls are beside a backend in trouble. */
@@ -212,8 +285,7 @@ interface Machine {
 }
 
 function measured(machine: Machine): Measured {
-  const rssBytes = (machine.sidecarMiB ?? 60) * 2 ** 20;
-  return { samples: samplesOf(machine), idle: [{ row: 'outrigger', process: 'sidecar', rssBytes }] };
+  return { samples: samplesOf(machine) };
 }
 
 const NEIGHBOURS = [GOOD_NEIGHBOUR, BAD_NEIGHBOUR];
@@ -222,6 +294,7 @@ const NEIGHBOURS = [GOOD_NEIGHBOUR, BAD_NEIGHBOUR];
 const MACHINE: Readonly<Record<string, { speed: number; addedUs: number; cpuUs: number }>> = {
   direct: { speed: 3, addedUs: 0, cpuUs: 0 },
   'bare proxy': { speed: 1, addedUs: 100, cpuUs: 60 },
+  [TWO_BARE_HOPS]: { speed: 0.85, addedUs: 150, cpuUs: 75 },
   [MCP_PROXY]: { speed: 0.08, addedUs: 1_000, cpuUs: 900 },
   [MCP_HUB]: { speed: 0.07, addedUs: 1_000, cpuUs: 900 },
   [OUTRIGGER]: { speed: 0.7, addedUs: 200, cpuUs: 90 },
@@ -264,8 +337,12 @@ function samplesOf({
   ).flat();
 }
 
+function verdicts(of: Measured): Verdict[] {
+  return judge(new Results(of), TARGETS);
+}
+
 function outcomes(of: Measured): string[] {
-  return judge(new Results(of)).map(({ outcome }) => outcome);
+  return verdicts(of).map(({ outcome }) => outcome);
 }
 
 function load(shape: Partial<Load>): Load {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
-import { type Mesh, startMesh } from '../support/mesh.ts';
+import { type Mesh, type MeshOptions, startMesh } from '../support/mesh.ts';
 import { freePorts } from '../support/ports.ts';
 import { startRedis } from '../support/redis.ts';
 import { readUrlLine, spawnReady } from '../support/spawn-ready.ts';
@@ -22,12 +22,15 @@ const LIMITS = {
 const HANDSHAKES = { atOnce: 64, perSecond: 100_000 };
 
 /** Outrigger at its plainest: no token is asked for, and sessions are kept on disk. */
-export function anonymousMesh(name: string, replicas: number): Row {
+export function anonymousMesh({
+  name,
+  ...options
+}: { name: string } & Pick<MeshOptions, 'replicas' | 'env'>): Row {
   return {
     name,
     async start({ backendUrl }) {
       const mesh = await startMesh({
-        replicas,
+        ...options,
         store: 'embedded',
         config: {
           mcpServers: { bench: { type: 'http', url: backendUrl, handshakes: HANDSHAKES } },

@@ -1,17 +1,26 @@
 import type { Results } from './results.ts';
 import { BARE_PROXY } from './row-names.ts';
-import type { Verdict } from './targets.ts';
+import { figure, table } from './table.ts';
+import type { Verdict } from './verdicts.ts';
 
 const HEADINGS = ['load', 'row', 'calls/s', 'of bare', 'p50 µs', 'p99 µs', 'CPU µs/call', 'RSS MiB'];
 
-/** The medians of all rounds as a table, and what became of the targets, for people. */
-export function report(results: Results, verdicts: readonly Verdict[]): string {
+/** The medians of all rounds, for people. */
+export function report(results: Results): string {
   const rows = measured(results).map(({ load, row }) => tableRow(results, load, row));
-  const judged = verdicts.map(
-    ({ target, bound, figure, outcome }) =>
-      `${outcome.padEnd(10)} ${target}: ${number(figure, 2)} (${bound})`,
-  );
-  return `${table([HEADINGS, ...rows])}\n\n${judged.join('\n')}\n`;
+  return table([HEADINGS, ...rows], { texts: 2 });
+}
+
+/** What became of the targets, for people. */
+export function reportVerdicts(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map(({ outcome, target, floor, ...verdict }) => [
+    outcome,
+    target,
+    figure(verdict.figure),
+    verdict.bound,
+    floor === undefined || Number.isNaN(floor.figure) ? '' : `${floor.of}: ${figure(floor.figure)}`,
+  ]);
+  return table([['verdict', 'target', 'measured', 'bound', 'floor'], ...rows], { texts: 2 });
 }
 
 /** The medians of all rounds, for programs. */
@@ -49,17 +58,4 @@ function tableRow(results: Results, load: string, row: string): string[] {
 
 function number(value: number, digits: number): string {
   return Number.isNaN(value) ? '-' : value.toFixed(digits);
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  '),
-    )
-    .join('\n');
 }

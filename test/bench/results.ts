@@ -1,14 +1,12 @@
-import { type IdleMemory, type Measured, type Metric, metric, type Sample } from './sample.ts';
+import { type Measured, type Metric, metric, type Sample } from './sample.ts';
 import { median } from './statistics.ts';
 
 /** What a run measured, asked by row and load. */
 export class Results {
   readonly samples: readonly Sample[];
-  readonly #idle: readonly IdleMemory[];
 
-  constructor({ samples, idle }: Measured) {
+  constructor({ samples }: Measured) {
     this.samples = samples;
-    this.#idle = idle;
   }
 
   get rows(): string[] {
@@ -58,11 +56,6 @@ export class Results {
         return [(own - bottom) / (metric(sample, of.metric) - bottom)];
       }),
     );
-  }
-
-  /** The resident set of an idle process of a row, in bytes; NaN where it did not run. */
-  idleRss(row: string, process: string): number {
-    return this.#idle.find((idle) => idle.row === row && idle.process === process)?.rssBytes ?? Number.NaN;
   }
 
   #pairs(of: { row: string; to: string; load: string; toLoad?: string; metric: Metric }): [number, number][] {

@@ -6,9 +6,10 @@ import type { Load } from './loads.ts';
 import type { Endpoint } from './mcp-session.ts';
 import { cpuUs, rssBytes } from './process-use.ts';
 import { compilePrograms } from './programs.ts';
+import { rotated } from './rotated.ts';
 import { NotHere, type Row, type RunningRow, takes } from './row.ts';
 import type { LoadResult } from './run-load.ts';
-import type { IdleMemory, Measured, ProcessUse, Sample } from './sample.ts';
+import type { Measured, ProcessUse, Sample } from './sample.ts';
 
 /** What to measure, and how long. */
 export interface Rounds {
@@ -42,26 +43,18 @@ export async function measure(plan: Rounds): Promise<Measured> {
         plan.onMissing(row.name, thrown.message);
       }
     }
-    const idle = await idleMemory(standing);
-    const samples = await measureRounds({ plan, standing, client, backendPid: backend.pid });
-    return { samples, idle };
+    return { samples: await measureRounds({ plan, standing, client, backendPid: backend.pid }) };
   } finally {
     await Promise.all(standing.map(({ running }) => running[Symbol.asyncDispose]()));
   }
 }
 
+/** Of the round before the first, at most. */
+const FIRST_SECONDS = 1;
+
 interface Standing {
   readonly row: Row;
   readonly running: RunningRow;
-}
-
-async function idleMemory(standing: readonly Standing[]): Promise<IdleMemory[]> {
-  const processes = standing.flatMap(({ row, running }) =>
-    running.processes.map((process) => ({ row: row.name, ...process })),
-  );
-  return Promise.all(
-    processes.map(async ({ row, name, pid }) => ({ row, process: name, rssBytes: await rssBytes(pid) })),
-  );
 }
 
 interface MeasureRounds {
@@ -73,7 +66,7 @@ interface MeasureRounds {
 
 async function measureRounds({ plan, standing, client, backendPid }: MeasureRounds): Promise<Sample[]> {
   const samples: Sample[] = [];
-  // What runs for the first time is being compiled: the round before the first counts for nobody.
+  // What runs for the first time is being compiled: the round before the first counts for nobody, and is short.
   for (let round = -1; round < plan.rounds; round += 1)
     for (const load of plan.loads)
       for (const { row, running } of rotated(
@@ -91,7 +84,8 @@ async function measureRounds({ plan, standing, client, backendPid }: MeasureRoun
           endpoint: running.endpoint,
           load,
           processes,
-          plan,
+          warmUpSeconds: plan.warmUpSeconds,
+          seconds: round < 0 ? Math.min(FIRST_SECONDS, plan.seconds) : plan.seconds,
         });
         running.neighbour?.rest();
         const [backend, own, ...rest] = use as [ProcessUse, ProcessUse, ...ProcessUse[]];
@@ -116,23 +110,19 @@ interface Once {
   readonly endpoint: Endpoint;
   readonly load: Load;
   readonly processes: readonly { readonly name: string; readonly pid: number }[];
-  readonly plan: Rounds;
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
 }
 
 async function measureOnce({
   client,
-  endpoint,
-  load,
   processes,
-  plan,
+  ...job
 }: Once): Promise<{ result: LoadResult; use: ProcessUse[] }> {
   const pids = processes.map(({ pid }) => pid);
   let before: number[] = [];
   const result = await client.run({
-    endpoint,
-    load,
-    warmUpSeconds: plan.warmUpSeconds,
-    seconds: plan.seconds,
+    ...job,
     onWarm: async () => {
       before = await Promise.all(pids.map(cpuUs));
     },
@@ -199,9 +189,4 @@ async function next(child: ChildProcess): Promise<FromClient> {
     stopped.abort();
     gone.catch(() => {});
   }
-}
-
-function rotated<Item>(items: readonly Item[], by: number): Item[] {
-  const start = by % items.length;
-  return [...items.slice(start), ...items.slice(0, start)];
 }

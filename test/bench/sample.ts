@@ -22,17 +22,9 @@ export interface Sample {
   readonly client: ProcessUse;
 }
 
-/** The resident set of a row's process after its start and before any load. */
-export interface IdleMemory {
-  readonly row: string;
-  readonly process: string;
-  readonly rssBytes: number;
-}
-
 /** All that a run measured. */
 export interface Measured {
   readonly samples: readonly Sample[];
-  readonly idle: readonly IdleMemory[];
 }
 
 /** A figure of a sample; larger is better only for `callsPerSecond`. */

@@ -1,9 +1,19 @@
+import { heapProbe } from '../../support/heap.ts';
 import type { Mesh } from '../../support/mesh.ts';
 import type { HttpConnection } from '../http-connection.ts';
 import { cpuUs, rssBytes } from '../process-use.ts';
+import { rotated } from '../rotated.ts';
 import { median } from '../statistics.ts';
 import type { StreamableSession } from '../streamable-session.ts';
-import { type Curve, type CurveOptions, type Measurement, sized } from './curve.ts';
+import {
+  asked,
+  type Curve,
+  type CurveOptions,
+  type Measurement,
+  type Point,
+  sized,
+  toFirst,
+} from './curve.ts';
 import { startMerged } from './merged-mesh.ts';
 import { Opened } from './opened.ts';
 import { callTool, connections, inTurn, listTools, openSessions, repeat } from './traffic.ts';
@@ -17,7 +27,15 @@ interface Place {
 }
 
 const AT_ONCE = 16;
-const WARM_UP_SECONDS = 0.5;
+const WARM_UP_SECONDS = 0.2;
+/** What a program makes once and keeps is made by the first sessions: the others say what one weighs. */
+const FIRST = 100;
+/** Of lists, which no bound speaks of. */
+const LIST_ROUNDS = 5;
+/** What a call costs at a place, by what it costs at the first. */
+export const TO_FIRST = 'to the first';
+/** What a session weighs in the replica, once what can be let go is let go. */
+export const SESSION_KIB = 'KiB/session';
 const MIB = 2 ** 20;
 
 export const SESSIONS_CURVE = costCurve(
@@ -49,13 +67,19 @@ function costCurve(
     async measure(options) {
       await using stage = new Opened();
       const standing: Standing[] = [];
-      for (const whole of places) {
+      for (const whole of asked(places, options)) {
         const at = whole === 1 ? 1 : sized(whole, options);
         standing.push(stage.use(await Standing.start({ at, ...placeOf(at) })));
       }
       for (let round = -1; round < options.rounds; round += 1)
-        for (const each of standing) await each.round(options, round >= 0);
-      return { ...curve, points: await Promise.all(standing.map((each) => each.point())) };
+        for (const each of rotated(standing, round)) await each.calls(options, round >= 0);
+      for (let round = 0; round < Math.min(LIST_ROUNDS, options.rounds); round += 1)
+        for (const each of rotated(standing, round)) await each.lists(options);
+      const ratios = toFirst(standing.map(({ costs }) => costs));
+      const points = await Promise.all(
+        standing.map((each, index) => each.point({ [TO_FIRST]: ratios[index] ?? Number.NaN })),
+      );
+      return { ...curve, points };
     },
   };
 }
@@ -67,7 +91,9 @@ class Standing implements AsyncDisposable {
   readonly #stage: Opened;
   readonly #next: () => StreamableSession;
   readonly #tool: () => string;
-  readonly #calls: number[] = [];
+  readonly #sessionKib: number | undefined;
+  /** Of a call in each round, in microseconds. */
+  readonly costs: number[] = [];
   readonly #lists: number[] = [];
 
   private constructor(options: {
@@ -77,6 +103,7 @@ class Standing implements AsyncDisposable {
     stage: Opened;
     sessions: readonly StreamableSession[];
     tools: readonly string[];
+    sessionKib: number | undefined;
   }) {
     this.#place = options.place;
     this.#mesh = options.mesh;
@@ -84,56 +111,57 @@ class Standing implements AsyncDisposable {
     this.#stage = options.stage;
     this.#next = inTurn(options.sessions);
     this.#tool = inTurn(options.tools);
+    this.#sessionKib = options.sessionKib;
   }
 
   static async start(place: Place): Promise<Standing> {
     const stage = new Opened();
     try {
+      const probe = stage.use(await heapProbe());
       const { mesh, tools } = await startMerged(stage, {
         ...place,
         sidecarConfig: { limits: { connections: 4_096 } },
+        env: probe.env,
       });
       const over = await connections(mesh.url, AT_ONCE);
       for (const connection of over) stage.defer(() => connection.close());
-      const sessions = await openSessions(over, { url: mesh.url }, place.sessions);
-      const next = inTurn(sessions);
-      let left = sessions.length;
-      await Promise.all(
-        over.map(async (connection) => {
-          while (left > 0) {
-            left -= 1;
-            const session = next();
-            await listTools(connection, session);
-            await callTool(connection, session, tools[0] ?? '');
-          }
-        }),
-      );
-      return new Standing({ place, mesh, over, stage, sessions, tools });
+      const open = (count: number) => openUsed(over, { url: mesh.url, count, tool: tools[0] ?? '' });
+      const sessions = await open(Math.min(FIRST, place.sessions));
+      const rest = place.sessions - sessions.length;
+      const [replica] = mesh.replicas;
+      let sessionKib: number | undefined;
+      if (replica !== undefined && rest > 0) {
+        const before = await probe.held(replica);
+        sessions.push(...(await open(rest)));
+        sessionKib = ((await probe.held(replica)) - before) / 1_024 / rest;
+      }
+      return new Standing({ place, mesh, over, stage, sessions, tools, sessionKib });
     } catch (error) {
       await stage[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async round({ seconds }: CurveOptions, counts: boolean): Promise<void> {
-    const call = (connection: HttpConnection) => callTool(connection, this.#next(), this.#tool());
-    const list = (connection: HttpConnection) => listTools(connection, this.#next());
-    const ofCalls = await this.#cost(seconds, call);
-    const ofLists = await this.#cost(seconds / 3, list);
-    if (!counts) return;
-    this.#calls.push(ofCalls);
-    this.#lists.push(ofLists);
+  async calls({ seconds }: CurveOptions, counts: boolean): Promise<void> {
+    const cost = await this.#cost(seconds, (over) => callTool(over, this.#next(), this.#tool()));
+    if (counts) this.costs.push(cost);
   }
 
-  async point() {
+  async lists({ seconds }: CurveOptions): Promise<void> {
+    this.#lists.push(await this.#cost(seconds, (over) => listTools(over, this.#next())));
+  }
+
+  async point(more: Point['values']): Promise<Point> {
     const [sidecar = 0, replica = 0] = await Promise.all(this.#pids.map(rssBytes));
     return {
       at: this.#place.at,
       values: {
-        'CPU µs/call': median(this.#calls),
+        'CPU µs/call': median(this.costs),
+        ...more,
         'CPU µs/list': median(this.#lists),
         'sidecar MiB': sidecar / MIB,
         'replica MiB': replica / MIB,
+        ...(this.#sessionKib === undefined ? {} : { [SESSION_KIB]: this.#sessionKib }),
       },
     };
   }
@@ -154,4 +182,22 @@ class Standing implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stage[Symbol.asyncDispose]();
   }
+}
+
+/** Sessions in each of which the list was read and a tool called. */
+async function openUsed(
+  over: readonly HttpConnection[],
+  { url, count, tool }: { readonly url: string; readonly count: number; readonly tool: string },
+): Promise<StreamableSession[]> {
+  const sessions = await openSessions(over, { url }, count);
+  const left = [...sessions];
+  await Promise.all(
+    over.map(async (connection) => {
+      for (let session = left.pop(); session !== undefined; session = left.pop()) {
+        await listTools(connection, session);
+        await callTool(connection, session, tool);
+      }
+    }),
+  );
+  return sessions;
 }

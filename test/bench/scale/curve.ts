@@ -1,3 +1,6 @@
+import { median } from '../statistics.ts';
+import { figure, table } from '../table.ts';
+
 /** What was measured at one place along a curve. */
 export interface Point {
   readonly at: number;
@@ -26,11 +29,21 @@ export interface CurveOptions {
   readonly seconds: number;
   /** A share of the sizes of a whole run, for a quick look; 1 is whole. */
   readonly share: number;
+  /** Of the places of a whole run only these, where they are named. */
+  readonly places?: readonly number[];
 }
 
 /** A size of a whole run, cut to the share that is asked for; never below 1. */
 export function sized(count: number, { share }: Pick<CurveOptions, 'share'>): number {
   return Math.max(1, Math.round(count * share));
+}
+
+/** The places that are asked for. */
+export function asked(
+  places: readonly number[],
+  { places: only }: Pick<CurveOptions, 'places'>,
+): readonly number[] {
+  return only === undefined ? places : places.filter((place) => only.includes(place));
 }
 
 /** A table for people. */
@@ -40,21 +53,20 @@ export function show({ name, along, points }: Curve): string {
     String(at),
     ...columns.map((column) => figure(values[column])),
   ]);
-  const table = [[along, ...columns], ...rows];
-  const widths = [along, ...columns].map((_, column) =>
-    Math.max(...table.map((row) => (row[column] ?? '').length)),
-  );
-  const lines = table.map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '));
-  return [`${name}:`, ...lines].join('\n');
+  return `${name}:\n\n${table([[along, ...columns], ...rows], { texts: 0 })}`;
 }
 
-function figure(value: number | undefined): string {
-  if (value === undefined) return '-';
-  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(value < 10 ? 2 : 1);
+/**
+ * How the cost of each place stands to that of the first, from what each cost in every round: the median of
+ * the rounds' own ratios, which a machine that drifts does not move.
+ */
+export function toFirst(costs: readonly (readonly number[])[]): number[] {
+  const [first = []] = costs;
+  return costs.map((each) => median(each.map((cost, round) => cost / (first[round] ?? Number.NaN))));
 }
 
-/** By how much the largest value of a curve exceeds the smallest, up to a place: 0.1 is 10 %. */
-export function spread({ points }: Curve, value: string, upTo: number): number {
-  const values = points.filter(({ at }) => at <= upTo).map(({ values }) => values[value] ?? Number.NaN);
-  return Math.max(...values) / Math.min(...values) - 1;
+/** How far the place farthest from the first is away from it, up to a place, in what stands to the first: 0.1 is 10 %. */
+export function departure({ points }: Curve, value: string, upTo: number): number {
+  const ratios = points.filter(({ at }) => at <= upTo).map(({ values }) => values[value] ?? Number.NaN);
+  return ratios.length === 0 ? Number.NaN : Math.max(...ratios.map((ratio) => Math.abs(ratio - 1)));
 }

@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { judge } from './bounds.ts';
+import { reportVerdicts } from '../report.ts';
+import { judge } from '../verdicts.ts';
+import { BOUNDS } from './bounds.ts';
 import { BACKENDS_CURVE, SESSIONS_CURVE, TOOLS_CURVE } from './cost.ts';
 import { type Curve, show } from './curve.ts';
 import { FAN_OUT } from './fan-out.ts';
@@ -23,16 +25,16 @@ const ALL = [
 ];
 const USAGE = `npm run scale -- [options]
   --curves a,b     only these: ${ALL.map(({ name }) => name).join(' | ')}
-  --rounds N       of each place of a curve of costs, interleaved (5)
-  --seconds N      of calls in each round (1.5)
+  --rounds N       of each place of a curve of costs, interleaved (20)
+  --seconds N      of calls in each round (0.5)
   --share N        of the sizes of a whole run, for a quick look (1)
   --json FILE      write all of it there`;
 
 const { values } = parseArgs({
   options: {
     curves: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1.5' },
+    rounds: { type: 'string', default: '20' },
+    seconds: { type: 'string', default: '0.5' },
     share: { type: 'string', default: '1' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -59,8 +61,7 @@ async function scale(): Promise<void> {
     curves.push(curve);
     console.log(`${show(curve)}\n`);
   }
-  const verdicts = judge(curves);
-  for (const { what, figure, bound, outcome } of verdicts)
-    console.log(`${outcome.padEnd(6)}  ${what}: ${figure.toFixed(1)} (<= ${bound})`);
+  const verdicts = judge(curves, BOUNDS).filter(({ outcome }) => outcome !== 'unmeasured');
+  console.log(reportVerdicts(verdicts));
   if (values.json !== undefined) await writeFile(values.json, JSON.stringify({ curves, verdicts }, null, 2));
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
+import { Agent, get, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SIDECAR_NODE_FLAGS } from '../../../shared/sidecar-node-flags.ts';
 import { OUTRIGGER } from '../../support/build.ts';
@@ -17,11 +17,21 @@ import { Opened } from './opened.ts';
 import { callTool, connections, inTurn, openSessions } from './traffic.ts';
 
 const MIB = 2 ** 20;
-const STARTS = 7;
+const STARTS = 9;
 const RATE = 1_000;
 const RATE_SECONDS = 15;
 const STREAMS = 100;
 const REST_MS = 3_000;
+const POLL_MS = 2;
+const READY_WITHIN_MS = 20_000;
+
+/** From the start of the process until a replica serves it. */
+export const READY_MS = 'ready ms';
+/** The same for a program that is nothing but an HTTP server: what Node itself takes here. */
+export const EMPTY_MS = 'empty program ms';
+export const PRIVATE_MIB = 'private MiB';
+export const STREAMS_MIB = 'MiB with 100 streams';
+const EMPTY = `require('node:http').createServer((_, answer) => answer.end()).listen(Number(process.argv[1]), '127.0.0.1')`;
 
 /** What a sidecar takes to start, and holds while it does nothing, while it carries a thousand calls a second, and with a hundred streams open. */
 export const SIDECAR_SIZE: Measurement = {
@@ -39,14 +49,15 @@ export const SIDECAR_SIZE: Measurement = {
     const { pid } = mesh.sidecar;
     const [replica] = mesh.replicas;
     if (replica === undefined) throw new Error('there is no replica');
-    const readyMs = await startTimes(replica.grpc);
+    const starts = await startTimes(replica.grpc);
     await sleep(REST_MS);
     const idle: Point = {
       at: 0,
       values: {
-        'ready ms': median(readyMs),
+        [READY_MS]: median(starts.map(({ sidecar }) => sidecar)),
+        [EMPTY_MS]: median(starts.map(({ empty }) => empty)),
         MiB: (await rssBytes(pid)) / MIB,
-        'private MiB': (await privateBytes(pid)) / MIB,
+        [PRIVATE_MIB]: (await privateBytes(pid)) / MIB,
       },
     };
     const over = await connections(mesh.url, 16);
@@ -81,37 +92,50 @@ export const SIDECAR_SIZE: Measurement = {
       response.on('error', () => {});
     }
     await sleep(REST_MS);
-    const streams = { at: 0, values: { 'MiB with 100 streams': (await rssBytes(pid)) / MIB } };
+    const streams = { at: 0, values: { [STREAMS_MIB]: (await rssBytes(pid)) / MIB } };
     return { name: this.name, along: 'calls/s', points: [idle, busy, streams] };
   },
 };
 
-/** From the start of the process to the first answer of its health port, in milliseconds. */
-async function startTimes(replica: string): Promise<number[]> {
-  const times: number[] = [];
+/** What each start took, in milliseconds: of a sidecar, and of an empty program right after it. */
+async function startTimes(replica: string): Promise<{ sidecar: number; empty: number }[]> {
+  const times: { sidecar: number; empty: number }[] = [];
   for (let start = 0; start < STARTS; start += 1) {
-    const [mcp = 0, ops = 0] = await freePorts(2);
-    const at = ['--listen', `127.0.0.1:${mcp}`, '--ops', `127.0.0.1:${ops}`];
-    const sidecar = new TestProcess({
-      name: 'a sidecar that starts',
-      args: [
-        ...SIDECAR_NODE_FLAGS,
-        OUTRIGGER,
-        'sidecar',
-        '--control-plane',
-        replica,
-        ...at,
-        '--node',
-        `start-${start}`,
-      ],
-      readyUrl: `http://127.0.0.1:${ops}/startupz`,
+    const [mcp = 0, ops = 0, port = 0] = await freePorts(3);
+    const listen = ['--listen', `127.0.0.1:${mcp}`, '--ops', `127.0.0.1:${ops}`, '--node', `start-${start}`];
+    const args = [...SIDECAR_NODE_FLAGS, OUTRIGGER, 'sidecar', '--control-plane', replica, ...listen];
+    times.push({
+      sidecar: await startTime(args, `http://127.0.0.1:${ops}/readyz`),
+      empty: await startTime(['-e', EMPTY, String(port)], `http://127.0.0.1:${port}/`),
     });
-    const began = performance.now();
-    await sidecar.start();
-    times.push(performance.now() - began);
-    await sidecar.kill('SIGKILL');
   }
   return times;
+}
+
+async function startTime(args: readonly string[], readyUrl: string): Promise<number> {
+  const program = new TestProcess({ name: 'a program that starts', args, readyUrl });
+  const began = performance.now();
+  await program.start({ awaitReady: false });
+  try {
+    while (!(await answersOk(readyUrl))) {
+      if (!program.alive || performance.now() - began > READY_WITHIN_MS)
+        throw new Error(`it was not ready in time\n${program.log().join('\n')}`);
+      await sleep(POLL_MS);
+    }
+    return performance.now() - began;
+  } finally {
+    await program.kill('SIGKILL');
+  }
+}
+
+function answersOk(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = get(url, { agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    asked.on('error', () => resolve(false));
+  });
 }
 
 /** What no other process shares with it. Linux only. */
