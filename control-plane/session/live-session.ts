@@ -192,9 +192,9 @@ export class LiveSession {
     return this.#state === 'live' && this.#env.clock.elapsed() < this.#leaseUntil;
   }
 
-  /** Half of the lease is over: time to renew it before anybody has to wait for that. */
-  get leaseAging(): boolean {
-    return this.#env.clock.elapsed() > this.#leaseUntil - this.#env.limits.leaseMs / 2;
+  /** When the lease ends, on the clock that nothing sets; in the past where there is none. */
+  get leaseUntil(): number {
+    return this.#leaseUntil;
   }
 
   /** A stream name that no other stream of the session has, on any replica. */

@@ -5,6 +5,7 @@ import type { Caller } from '../identity/caller.ts';
 import type { RecordKey } from '../store/session-store.ts';
 import type { AuditAction, AuditEvent } from './audit.ts';
 import { FairGate, partyOf } from './fair-gate.ts';
+import { LeaseRenewals } from './lease-renewals.ts';
 import { LiveSession, type SessionEnvironment } from './live-session.ts';
 import { adminName, type RecordNames } from './record-names.ts';
 import { Restorer } from './restorer.ts';
@@ -75,6 +76,7 @@ export class SessionManager {
   readonly #misses: TokenBuckets;
   readonly #initializes: TokenBuckets;
   readonly #restores: FairGate;
+  readonly #leases: LeaseRenewals;
   readonly #stopWatching: () => void;
   #stopTicking: () => void;
 
@@ -104,6 +106,7 @@ export class SessionManager {
       },
     };
     this.#restores = new FairGate({ rules: restores, clock: env.clock, refuse: tooManyRestores });
+    this.#leases = new LeaseRenewals(env.clock, env.limits.leaseMs);
     this.#stopWatching = env.store.watch((name) => this.#invalidated(name));
     this.#stopTicking = env.clock.after(TICK_MS, () => this.#tick());
   }
@@ -159,7 +162,7 @@ export class SessionManager {
   acquire(caller: Caller, sessionId: string): LiveSession | Promise<LiveSession> {
     const live = this.#own(caller, sessionId);
     if (live?.leaseValid !== true) return this.#regain(caller, sessionId, live);
-    if (live.leaseAging) void live.touch().catch(ignore);
+    this.#leases.used(live);
     live.lastUsedAt = this.#env.clock.now();
     return live;
   }
@@ -227,6 +230,7 @@ export class SessionManager {
   /** Writes what is unsaved and frees everything, without ending any session. */
   async stop(): Promise<void> {
     this.#stopTicking();
+    this.#leases.stop();
     this.#stopWatching();
     await Promise.allSettled(this.#flights.values());
     const sessions = [...this.#live.values()];

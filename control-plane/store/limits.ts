@@ -19,6 +19,10 @@ export const MAX_STREAMS = 128;
 export const STREAM_TTL_MS = 5 * 60_000;
 /** The least time between two takeovers of one session. */
 export const TAKEOVER_INTERVAL_MS = 1000;
+/** The most by which a session in use may outlive its idle time, so that not every touch of it is a write. */
+export const MAX_SLACK_MS = 10_000;
+/** The same as a share of the idle time. */
+export const SLACK_SHARE = 0.01;
 /** How many writes a record remembers by id. */
 export const REMEMBERED_WRITES = 8;
 /** How long a record that was set aside is kept. */
@@ -30,6 +34,11 @@ const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;
 const WRITE_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** Names out of configuration: replicas and keys. */
 const CONFIGURED = /^[\x21-\x7e]{1,256}$/;
+
+/** What a write adds to an idle time of this many milliseconds; touches within it find nothing to write. */
+export function slackMs(idleTtlMs: number): number {
+  return Math.min(MAX_SLACK_MS, Math.floor(idleTtlMs * SLACK_SHARE));
+}
 
 export function checkKey(key: RecordKey): void {
   checkToken(key.principal);

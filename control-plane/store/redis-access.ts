@@ -3,9 +3,10 @@ import { timed, unavailable } from './operation.ts';
 import type { RedisAlarms } from './redis-alarms.ts';
 import type { ConnectionOptions } from './redis-connection.ts';
 import type { RedisInvalidations } from './redis-invalidations.ts';
-import { RedisLink, type ScriptCall } from './redis-link.ts';
+import { type Arguments, RedisLink, type ScriptCall, type Settled } from './redis-link.ts';
 import { RedisPulse } from './redis-pulse.ts';
 import type { Reply } from './redis-replies.ts';
+import type { RedisScript } from './redis-script.ts';
 import { RedisSentinels } from './redis-sentinels.ts';
 
 export interface RedisAccessOptions {
@@ -76,6 +77,11 @@ export class RedisAccess {
   /** Runs a script; what it writes, if it writes, need not have reached a replica. */
   read(operation: string, call: ScriptCall): Promise<Reply> {
     return this.ask(operation, (link) => link.run(call));
+  }
+
+  /** The same for each of these together, of a script that may run twice. */
+  readEach(operation: string, script: RedisScript, each: readonly Arguments[]): Promise<readonly Settled[]> {
+    return this.ask(operation, (link) => link.runEach(script, each));
   }
 
   /** Runs a script whose write is a success only when the replicas have it. */

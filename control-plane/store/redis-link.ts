@@ -1,4 +1,5 @@
 import { Cluster, Redis, ReplyError } from 'ioredis';
+import type { MeshError } from '../../shared/errors.ts';
 import { Breaker } from './breaker.ts';
 import { unavailable, within } from './operation.ts';
 import { type ConnectionOptions, createClient, type RedisClient } from './redis-connection.ts';
@@ -10,11 +11,17 @@ const UNANSWERED_TO_OPEN = 5;
 const OPEN_MS = 500;
 const LATE = 'TIMEOUT Redis did not answer in time.';
 
-export interface ScriptCall {
-  readonly script: RedisScript;
+export interface Arguments {
   readonly keys: readonly string[];
   readonly args: readonly (string | number | Uint8Array)[];
 }
+
+export interface ScriptCall extends Arguments {
+  readonly script: RedisScript;
+}
+
+/** What became of one of several that ran together. */
+export type Settled = PromiseSettledResult<readonly Buffer[]>;
 
 export interface RedisLinkOptions extends ConnectionOptions {
   readonly onReady: () => void;
@@ -82,6 +89,22 @@ export class RedisLink {
     });
   }
 
+  /**
+   * Runs one script, which may run twice, for each of these: in one write where there is one
+   * server to write to. Each has its own reply or refusal; rejects when none was answered.
+   */
+  async runEach(script: RedisScript, each: readonly Arguments[]): Promise<readonly Settled[]> {
+    const { client } = this;
+    if (client instanceof Cluster || each.length === 1)
+      return Promise.allSettled(each.map((one) => this.run({ script, ...one })));
+    const results = await this.ask(() => this.#evaluateEach(client, script, each));
+    return results.map(([error, reply]) =>
+      error === null
+        ? { status: 'fulfilled', value: toParts(reply) }
+        : { status: 'rejected', reason: this.#refused(error) },
+    );
+  }
+
   /** Any command, within the bounds. */
   async ask<T>(attempt: () => Promise<T>): Promise<T> {
     if (!this.connected) throw unavailable('Redis is not connected.');
@@ -95,10 +118,8 @@ export class RedisLink {
       this.#breaker.settle(true);
       return result;
     } catch (error) {
-      const fault = describe(error);
-      this.#breaker.settle(fault.code !== 'TIMEOUT');
-      this.#options.onFault(fault);
-      throw unavailable(fault.message);
+      this.#breaker.settle(describe(error).code !== 'TIMEOUT');
+      throw this.#refused(error);
     } finally {
       this.#inFlight -= 1;
     }
@@ -111,6 +132,12 @@ export class RedisLink {
 
   stop(): void {
     this.client.disconnect();
+  }
+
+  #refused(error: unknown): MeshError {
+    const fault = describe(error);
+    this.#options.onFault(fault);
+    return unavailable(fault.message);
   }
 
   /** A write that met a replica was refused without effect: it is sent once more, to wherever the primary is now. */
@@ -137,8 +164,9 @@ export class RedisLink {
     }
   }
 
-  async #evaluate({ script, keys, args }: ScriptCall): Promise<readonly Buffer[]> {
-    const rest = [keys.length, ...keys, ...args.map(toArgument)];
+  async #evaluate(call: ScriptCall): Promise<readonly Buffer[]> {
+    const { script } = call;
+    const rest = argumentsOf(call);
     try {
       return toParts(await this.client.callBuffer('evalsha', script.sha, ...rest));
     } catch (error) {
@@ -147,10 +175,28 @@ export class RedisLink {
     }
   }
 
+  async #evaluateEach(client: Redis, script: RedisScript, each: readonly Arguments[]): Promise<Results> {
+    const exec = async () => {
+      const pipeline = client.pipeline();
+      for (const one of each) pipeline.callBuffer('evalsha', script.sha, ...argumentsOf(one));
+      return (await pipeline.exec()) ?? [];
+    };
+    let results = await exec();
+    if (results.some(([error]) => isReply(error, 'NOSCRIPT'))) {
+      await client.script('LOAD', script.lua);
+      results = await exec();
+    }
+    const [moved] = results.find(([error]) => isReply(error, 'READONLY')) ?? [];
+    const unanswered = results.every(([error]) => error !== null && !(error instanceof ReplyError));
+    const error = moved ?? (unanswered ? results[0]?.[0] : null);
+    if (error) throw error;
+    return results;
+  }
+
   /** WAIT speaks of its connection's writes, so both go out together. */
   async #evaluateAndWait(call: ScriptCall, replicas: number, waitMs: number) {
-    const { script, keys, args } = call;
-    const rest = [keys.length, ...keys, ...args.map(toArgument)];
+    const { script } = call;
+    const rest = argumentsOf(call);
     let results = await this.client
       .pipeline()
       .callBuffer('evalsha', script.sha, ...rest)
@@ -169,6 +215,8 @@ export class RedisLink {
     return { reply: toParts(evaluated?.[1]), acknowledged: Number(waited?.[1] ?? 0) };
   }
 }
+
+type Results = readonly (readonly [error: Error | null, reply: unknown])[];
 
 /** Its callers' deadlines end the wait; a client that never becomes ready is ended by `stop`. */
 function untilReady(client: RedisClient): Promise<void> {
@@ -198,6 +246,10 @@ function describe(error: unknown): RedisFault {
 
 function isReply(error: unknown, code: string): boolean {
   return error instanceof ReplyError && error instanceof Error && error.message.startsWith(code);
+}
+
+function argumentsOf({ keys, args }: Arguments): (string | number | Buffer)[] {
+  return [keys.length, ...keys, ...args.map(toArgument)];
 }
 
 function toArgument(value: string | number | Uint8Array): string | number | Buffer {

@@ -1,4 +1,11 @@
-import { MAX_PART_BYTES, QUARANTINE_TTL_MS, REMEMBERED_WRITES, TAKEOVER_INTERVAL_MS } from './limits.ts';
+import {
+  MAX_PART_BYTES,
+  MAX_SLACK_MS,
+  QUARANTINE_TTL_MS,
+  REMEMBERED_WRITES,
+  SLACK_SHARE,
+  TAKEOVER_INTERVAL_MS,
+} from './limits.ts';
 import { HEADER, script } from './redis-script.ts';
 
 /** For the scripts that answer a write id. */
@@ -26,6 +33,21 @@ end
 local function index(key, name, header)
   redis.call('ZADD', key, int(header.idle), name)
   if redis.call('PTTL', key) < header.expires - now_ms() then redis.call('PEXPIREAT', key, int(header.expires)) end
+end
+`;
+
+/** For the scripts that slide the idle expiry. */
+const SLIDE = `
+local function slack(header) return math.min(${MAX_SLACK_MS}, math.floor(header.ttl * ${SLACK_SHARE})) end
+
+-- Whether what was written lately is enough for a touch now.
+local function is_slid(header, now)
+  return header.idle >= math.min(now + header.ttl, header.expires) and now - header.touched < slack(header)
+end
+
+-- Further by the slack, so that the touches until it is used up have nothing to write.
+local function slide(header, now)
+  header.idle = math.min(now + header.ttl + slack(header), header.expires)
 end
 `;
 
@@ -89,13 +111,15 @@ return answer
 export const TOUCH = script('allow-oom', [
   HEADER,
   WRITES,
+  SLIDE,
   `
 local now = now_ms()
 local header, why = read_header(KEYS[1], now)
 if header == false then return {'corrupt', why} end
 if not header then return {'gone'} end
 if int(header.epoch) ~= ARGV[2] then return reply('fenced', header) end
-header.idle = math.min(now + header.ttl, header.expires)
+if is_slid(header, now) then return reply('ok', header) end
+slide(header, now)
 redis.call('HSET', KEYS[1], 'idle', int(header.idle), 'touched', int(now))
 redis.call('PEXPIREAT', KEYS[1], int(header.idle))
 index(KEYS[2], ARGV[1], header)
@@ -107,6 +131,7 @@ return reply('ok', header)
 export const UPDATE = script('', [
   HEADER,
   WRITES,
+  SLIDE,
   `
 local now = now_ms()
 local header, why = read_header(KEYS[1], now)
@@ -129,7 +154,7 @@ if ARGV[8] ~= '' then
   header.epoch = header.epoch + 1
 end
 header.version = header.version + 1
-header.idle = math.min(now + header.ttl, header.expires)
+slide(header, now)
 redis.call('HSET', KEYS[1], 'version', int(header.version), 'epoch', int(header.epoch), 'owner', header.owner,
   'taken', int(header.taken), 'idle', int(header.idle), 'touched', int(now), 'writes', remember(header, ARGV[3]))
 for at = 9, #ARGV, 2 do

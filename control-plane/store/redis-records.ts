@@ -3,7 +3,7 @@ import type { RedisAlarms } from './redis-alarms.ts';
 import type { RedisIndex } from './redis-index.ts';
 import type { RedisInvalidations } from './redis-invalidations.ts';
 import type { RedisKeys } from './redis-keys.ts';
-import type { ScriptCall } from './redis-link.ts';
+import type { Arguments, ScriptCall } from './redis-link.ts';
 import { CLOSE, CREATE, LOAD, QUARANTINE, TOUCH, UPDATE } from './redis-record-scripts.ts';
 import { corruptionOf, headerOf, kindOf, type Reply, sealedOf, text } from './redis-replies.ts';
 import type { RedisStrings } from './redis-strings.ts';
@@ -18,6 +18,7 @@ import type {
   UpdateOutcome,
 } from './session-store.ts';
 import type { RecordPart } from './store-parts.ts';
+import { Together } from './together.ts';
 
 export interface RedisRecordsOptions {
   readonly access: RedisAccess;
@@ -36,6 +37,7 @@ export class RedisRecords implements RecordPart {
   readonly #index: RedisIndex;
   readonly #invalidations: RedisInvalidations;
   readonly #alarms: RedisAlarms;
+  readonly #touches: Together<Arguments, Reply>;
 
   constructor({ access, keys, strings, index, invalidations, alarms }: RedisRecordsOptions) {
     this.#access = access;
@@ -44,6 +46,7 @@ export class RedisRecords implements RecordPart {
     this.#index = index;
     this.#invalidations = invalidations;
     this.#alarms = alarms;
+    this.#touches = new Together((each) => access.readEach('touch', TOUCH, each));
   }
 
   async create(record: NewRecord): Promise<CreateOutcome> {
@@ -88,8 +91,7 @@ export class RedisRecords implements RecordPart {
   }
 
   async touch(key: RecordKey, epoch: number): Promise<TouchOutcome> {
-    const reply = await this.#access.read('touch', {
-      script: TOUCH,
+    const reply = await this.#touches.ask({
       keys: [this.#keys.record(key), this.#keys.index(key.principal)],
       args: [key.name, epoch],
     });

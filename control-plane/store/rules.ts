@@ -1,4 +1,4 @@
-import { REMEMBERED_WRITES, TAKEOVER_INTERVAL_MS } from './limits.ts';
+import { REMEMBERED_WRITES, slackMs, TAKEOVER_INTERVAL_MS } from './limits.ts';
 import type {
   NewRecord,
   RecordHeader,
@@ -124,13 +124,22 @@ export function decideTouch(
   now: number,
 ): { readonly outcome: TouchOutcome; readonly next?: RecordState } {
   if (epoch !== state.header.epoch) return { outcome: { kind: 'fenced', header: state.header } };
+  if (isSlid(state, now)) return { outcome: { kind: 'ok', header: state.header } };
   const next = slide(state, now);
   return { outcome: { kind: 'ok', header: next.header }, next };
 }
 
+/** Whether what was written lately is enough for a touch now. */
+function isSlid({ idleTtlMs, touchedAt, header }: RecordState, now: number): boolean {
+  const ends = Math.min(now + idleTtlMs, header.expiresAt);
+  return header.idleExpiresAt >= ends && now - touchedAt < slackMs(idleTtlMs);
+}
+
+/** Further by the slack, so that the touches until it is used up have nothing to write. */
 function slide(state: RecordState, now: number): RecordState {
-  const idleExpiresAt = Math.min(now + state.idleTtlMs, state.header.expiresAt);
-  return { ...state, touchedAt: now, header: { ...state.header, idleExpiresAt } };
+  const { idleTtlMs, header } = state;
+  const idleExpiresAt = Math.min(now + idleTtlMs + slackMs(idleTtlMs), header.expiresAt);
+  return { ...state, touchedAt: now, header: { ...header, idleExpiresAt } };
 }
 
 /** What becomes of a write to the vault where `entry` is, or nothing. `done`: the same write was made before. */

@@ -162,7 +162,7 @@ export type InvalidationListener = (name: string | null) => void;
 export interface SessionStore {
   create(record: NewRecord): Promise<{ kind: 'created'; header: RecordHeader } | { kind: 'exists' }>;
   load(key: RecordKey): Promise<SessionRecord | null>;
-  /** Slides the idle expiry if the record exists under this epoch. */
+  /** Slides the idle expiry if the record exists under this epoch. Soon after another touch or an update there is nothing to write: see `slackMs`. */
   touch(key: RecordKey, epoch: number): Promise<TouchOutcome>;
   update(update: RecordUpdate): Promise<UpdateOutcome>;
   /** Deletes the record, its events and its index entries, for good. True if there was one. */

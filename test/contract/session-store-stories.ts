@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { slackMs } from '../../control-plane/store/limits.ts';
 import type {
   RecordHeader,
   RecordKey,
@@ -125,6 +126,22 @@ export function tellSessionStore(kind: StoreKind): void {
         expect(after).to.deep.equal({ ...header, idleExpiresAt: after?.idleExpiresAt });
       });
 
+      it(verifies('RST-8')('a touch soon after another writes nothing, and costs no idle time'), async () => {
+        const idleTtlMs = 10_000;
+        const { key } = await made({ idleTtlMs });
+        await fixture.pass(5);
+        const first = await one.touch(key, 1);
+        await fixture.pass(5);
+        const asked = await one.now();
+        const second = await one.touch(key, 1);
+        expect(second).to.deep.equal(first);
+        const { idleExpiresAt } = (await two.load(key))?.header ?? { idleExpiresAt: 0 };
+        expect(idleExpiresAt).to.be.within(asked + idleTtlMs, asked + idleTtlMs + slackMs(idleTtlMs));
+        await fixture.pass(slackMs(idleTtlMs));
+        await two.touch(key, 1);
+        expect((await one.load(key))?.header.idleExpiresAt).to.be.at.least(asked + idleTtlMs + 100);
+      });
+
       it(verifies('RST-8')('an idle session ends, and to everybody it is gone'), async () => {
         const { key } = await made({ idleTtlMs: 60 });
         await fixture.pass(90);
@@ -227,6 +244,22 @@ export function tellSessionStore(kind: StoreKind): void {
         expect((await two.readEvents({ key, stream: 'a', after: 0 })).last).to.equal(0);
         expect((await two.load(key))?.body).to.equal('before');
       });
+
+      it(
+        verifies('RST-11', 'S6')('of sessions touched at once, one taken over is its taker’s alone'),
+        async () => {
+          const [mine, taken, ended] = [await made(), await made(), await made()];
+          await one.touch(taken.key, 1);
+          await takenOver(taken.key, taken.header);
+          await two.close(ended.key);
+          const more = await Promise.all(Array.from({ length: 300 }, () => made()));
+          const keys = [taken, mine, ended, ...more].map(({ key }) => key);
+          const kinds = await Promise.all(keys.map(async (key) => (await one.touch(key, 1)).kind));
+          expect(kinds).to.deep.equal(['fenced', 'ok', 'gone', ...more.map(() => 'ok')]);
+          const both = await Promise.all([one.touch(taken.key, 1), two.touch(taken.key, 2)]);
+          expect(both.map(({ kind }) => kind)).to.deep.equal(['fenced', 'ok']);
+        },
+      ).timeout(20_000);
 
       it(verifies('S10')('a session is taken over once a second at most'), async () => {
         const { key, header } = await made();

@@ -5,9 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { StoreAlarm } from '../../control-plane/store/hooks.ts';
+import { slackMs } from '../../control-plane/store/limits.ts';
 import { openStore } from '../../control-plane/store/open.ts';
 import type { RecordKey, SessionStore } from '../../control-plane/store/session-store.ts';
 import type { RedisStoreSettings } from '../../control-plane/store/settings.ts';
+import { MeshError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { verifies } from '../requirements.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
@@ -40,6 +42,8 @@ async function made(store: SessionStore, change: Parameters<typeof newRecord>[0]
   expect((await store.create(record)).kind).to.equal('created');
   return record.key;
 }
+
+const refused = (error: unknown) => (error instanceof MeshError ? error.reason : String(error));
 
 const recordKey = ({ principal, name }: RecordKey) => `outrigger:{${principal}}:s:${name}`;
 
@@ -96,6 +100,52 @@ describe('faults of Redis', function () {
       expect(record?.body).to.equal('once');
     },
   );
+
+  describe('sessions touched at once', () => {
+    const touched = (store: SessionStore, keys: readonly RecordKey[]) =>
+      Promise.all(keys.map(async (key) => store.touch(key, 1).then(({ kind }) => kind, refused)));
+
+    it(
+      verifies('R12')('one that Redis refuses is refused by itself, and a corrupted one is gone'),
+      async () => {
+        await using server = await startRedis();
+        await using store = await open({ url: server.url });
+        const [well, crooked, corrupted] = [await made(store), await made(store), await made(store)];
+        const index = `outrigger:{${crooked.principal}}:i`;
+        await server.cli('del', index);
+        await server.cli('set', index, 'no index');
+        await server.cli('hset', recordKey(corrupted), 'version', 'abc');
+        expect(await touched(store, [crooked, corrupted, well])).to.deep.equal([
+          'store_unavailable',
+          'gone',
+          'ok',
+        ]);
+        expect(store.ready).to.equal(true);
+      },
+    );
+
+    it('a server that has forgotten its scripts is told them again', async () => {
+      await using server = await startRedis();
+      await using store = await open({ url: server.url });
+      const keys = [await made(store), await made(store)];
+      await server.cli('script', 'flush');
+      expect(await touched(store, keys)).to.deep.equal(['ok', 'ok']);
+    });
+
+    it(verifies('R3', 'RST-9')('a server that is frozen or gone fails each of them'), async () => {
+      await using server = await startRedis();
+      await using store = await open({ url: server.url, commandTimeoutMs: 200 });
+      const keys = [await made(store), await made(store), await made(store)];
+      const failed = keys.map(() => 'store_unavailable');
+      await server.kill('SIGSTOP');
+      expect(await touched(store, keys)).to.deep.equal(failed);
+      await server.kill('SIGKILL');
+      expect(await touched(store, keys)).to.deep.equal(failed);
+      await server.restart();
+      await eventually(() => store.ready, 'the store is ready');
+      expect(await touched(store, keys)).to.deep.equal(keys.map(() => 'gone'));
+    });
+  });
 
   describe('R4: a bad path', () => {
     it(verifies('R4')('slow: calls take longer and succeed'), async () => {
@@ -473,7 +523,7 @@ describe('faults of Redis', function () {
         const now = await store.now();
         expect(Math.abs(clock - now), 'the clock really is off').to.be.above(590_000);
         expect(alarms.map(({ kind }: StoreAlarm) => kind)).to.deep.equal(['clock_skew']);
-        expect(touched.header.idleExpiresAt).to.be.within(now + 30_000, now + 60_000);
+        expect(touched.header.idleExpiresAt).to.be.within(now + 30_000, now + 60_000 + slackMs(60_000));
         expect((await store.load(lasting))?.header).to.deep.equal(touched.header);
         await sleep(100);
         expect(await store.load(brief)).to.equal(null);

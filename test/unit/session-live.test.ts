@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Backend, BackendSession } from '../../control-plane/backend/backend.ts';
+import { LeaseRenewals } from '../../control-plane/session/lease-renewals.ts';
 import { LiveSession, type SessionEnvironment } from '../../control-plane/session/live-session.ts';
 import { RecordCrypto } from '../../control-plane/session/record-crypto.ts';
 import { RecordNames } from '../../control-plane/session/record-names.ts';
@@ -191,6 +192,61 @@ describe('a live session and its record', () => {
     expect(session.leaseValid).to.equal(true);
     session.distrust();
     expect(session.leaseValid).to.equal(false);
+  });
+
+  it(verifies('S6')('a lease is renewed before it ends, once, if the session is used under it'), async () => {
+    const { publish, session, clock, store } = setUp();
+    await publish();
+    const leases = new LeaseRenewals(clock, 1_000);
+    let touches = 0;
+    const touch = store.touch.bind(store);
+    store.touch = (key, epoch) => {
+      touches += 1;
+      return touch(key, epoch);
+    };
+    leases.used(session);
+    clock.advance(700);
+    leases.used(session);
+    expect(touches, 'early').to.equal(0);
+    clock.advance(150);
+    await settled();
+    clock.advance(500);
+    expect([session.leaseValid, touches]).to.deep.equal([true, 1]);
+    clock.advance(1_000);
+    await settled();
+    expect([session.leaseValid, touches], 'unused').to.deep.equal([false, 1]);
+    leases.used(session);
+    leases.stop();
+    clock.advance(1_000);
+    expect(touches, 'stopped').to.equal(1);
+  });
+
+  it(
+    verifies('S6', 'RST-9')('a renewal that the store does not answer leaves the lease as it was'),
+    async () => {
+      const { publish, session, clock, store } = setUp();
+      await publish();
+      const leases = new LeaseRenewals(clock, 1_000);
+      store.touch = () => Promise.reject(new MeshError('store_unavailable', 'not now'));
+      leases.used(session);
+      clock.advance(990);
+      await settled();
+      expect([session.state, session.leaseValid]).to.deep.equal(['live', true]);
+      clock.advance(10);
+      expect(session.leaseValid).to.equal(false);
+    },
+  );
+
+  it(verifies('S6', 'S10')('a renewal that meets another owner ends the session here'), async () => {
+    const { publish, session, clock, store } = setUp();
+    await publish();
+    const leases = new LeaseRenewals(clock, 1_000);
+    const takeover = { owner: 'another' };
+    await store.update({ key: session.key, version: 1, epoch: 1, writeId: 'w', takeover });
+    leases.used(session);
+    clock.advance(850);
+    await settled();
+    expect([session.state, session.leaseValid]).to.deep.equal(['fenced', false]);
   });
 
   it(
