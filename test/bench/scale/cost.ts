@@ -28,6 +28,7 @@ interface Place {
 
 const AT_ONCE = 16;
 const WARM_UP_SECONDS = 0.2;
+const COMPILED_SECONDS = 2;
 /** What a program makes once and keeps is made by the first sessions: the others say what one weighs. */
 const FIRST = 100;
 /** Of lists, which no bound speaks of. */
@@ -71,8 +72,9 @@ function costCurve(
         const at = whole === 1 ? 1 : sized(whole, options);
         standing.push(stage.use(await Standing.start({ at, ...placeOf(at) })));
       }
-      for (let round = -1; round < options.rounds; round += 1)
-        for (const each of rotated(standing, round)) await each.calls(options, round >= 0);
+      for (const each of standing) await each.warmUp();
+      for (let round = 0; round < options.rounds; round += 1)
+        for (const each of rotated(standing, round)) await each.calls(options);
       for (let round = 0; round < Math.min(LIST_ROUNDS, options.rounds); round += 1)
         for (const each of rotated(standing, round)) await each.lists(options);
       const ratios = toFirst(standing.map(({ costs }) => costs));
@@ -95,6 +97,7 @@ class Standing implements AsyncDisposable {
   /** Of a call in each round, in microseconds. */
   readonly costs: number[] = [];
   readonly #lists: number[] = [];
+  readonly #call = (over: HttpConnection) => callTool(over, this.#next(), this.#tool());
 
   private constructor(options: {
     place: Place;
@@ -142,9 +145,13 @@ class Standing implements AsyncDisposable {
     }
   }
 
-  async calls({ seconds }: CurveOptions, counts: boolean): Promise<void> {
-    const cost = await this.#cost(seconds, (over) => callTool(over, this.#next(), this.#tool()));
-    if (counts) this.costs.push(cost);
+  /** Until what a call runs through is compiled, however few sessions were opened for it. */
+  async warmUp(): Promise<void> {
+    await this.#cost(COMPILED_SECONDS, this.#call);
+  }
+
+  async calls({ seconds }: CurveOptions): Promise<void> {
+    this.costs.push(await this.#cost(seconds, this.#call));
   }
 
   async lists({ seconds }: CurveOptions): Promise<void> {
