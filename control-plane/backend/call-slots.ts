@@ -1,3 +1,4 @@
+import { ChurningSet } from '../../shared/churning.ts';
 import { BackendFault } from './backend.ts';
 
 /** A call that is begun when there is room for it. `begin` must not throw: a call that cannot be sent ends by itself. */
@@ -19,8 +20,8 @@ export interface SlotLimits {
  */
 export class CallSlots {
   readonly #limits: SlotLimits;
-  readonly #running = new Set<SlottedCall>();
-  readonly #waiting = new Set<SlottedCall>();
+  readonly #running = new ChurningSet<SlottedCall>();
+  readonly #waiting = new ChurningSet<SlottedCall>();
   #advancing = false;
 
   constructor(limits: SlotLimits) {

@@ -1,3 +1,4 @@
+import { ChurningSet } from '../../shared/churning.ts';
 /** Something that ends by itself at a time. */
 export interface Watched {
   /** When, in milliseconds of `performance.now()`. May be moved while it is watched. */
@@ -15,7 +16,7 @@ const TICK_MS = 50;
  * The timer runs only while something is watched and never keeps the process alive.
  */
 export class Deadlines {
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new ChurningSet<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
   watch(watched: Watched): void {
@@ -41,9 +42,7 @@ export class Deadlines {
     }
     const now = performance.now();
     for (const watched of this.#watched) {
-      if (watched.dueAt > now) continue;
-      this.#watched.delete(watched);
-      watched.expire();
+      if (watched.dueAt <= now && this.#watched.delete(watched)) watched.expire();
     }
   }
 }

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../shared/churning.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import type { Credential } from '../credentials/strategy.ts';
 import {
@@ -42,7 +43,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
   readonly #events: BackendEvents;
   readonly place: ListenPlace;
   /** These are made when they are needed: most sessions are at rest most of the time. */
-  #calls: Map<number, HttpCall> | undefined;
+  #calls: ChurningMap<number, HttpCall> | undefined;
   #listeners: Set<StreamListener> | undefined;
   #check: SessionCheck | undefined;
   #postHeaders: readonly string[] | undefined;
@@ -64,7 +65,7 @@ export class HttpSession implements BackendSession, CallPort, ListenPort {
     const refusal = this.#link.health.admit(call);
     if (refusal !== undefined) return Promise.reject(refusal);
     const running = new HttpCall(call, this);
-    this.#calls ??= new Map();
+    this.#calls ??= new ChurningMap();
     this.#calls.set(call.id, running);
     const { credential, headers } = call;
     try {

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../shared/churning.ts';
 import { errorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import type { Credential } from '../credentials/strategy.ts';
@@ -32,7 +33,7 @@ export class SseLink {
   readonly #events: BackendEvents;
   readonly #stream: SseStream;
   readonly #check: SessionCheck;
-  readonly #calls = new Map<number, SseCall>();
+  readonly #calls = new ChurningMap<number, SseCall>();
   readonly #port: SseCallPort;
   #state: State = { kind: 'open' };
   #path = '';

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../shared/churning.ts';
 import { errorResponse } from '../../shared/json-rpc/envelope.ts';
 import { type Message, slice } from '../../shared/json-rpc/message.ts';
 import type { Logger } from '../../shared/log.ts';
@@ -31,7 +32,7 @@ export class StdioLink {
   readonly #options: StdioLinkOptions;
   readonly #child: Child;
   /** By the id that the child knows. */
-  readonly #calls = new Map<number, StdioCall>();
+  readonly #calls = new ChurningMap<number, StdioCall>();
   readonly #audience = new Set<BackendEvents>();
   /** Of a shared child's sessions. */
   readonly subscriptions = new SharedSubscriptions();

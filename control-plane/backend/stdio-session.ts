@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../shared/churning.ts';
 import { request, response } from '../../shared/json-rpc/envelope.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
 import { decodeString, scanMessage } from '../../shared/json-rpc/scan.ts';
@@ -31,7 +32,7 @@ export class StdioSession implements BackendSession {
   readonly #link: StdioLink;
   readonly #owned: boolean;
   readonly #events: BackendEvents;
-  readonly #calls = new Map<number, StdioCall>();
+  readonly #calls = new ChurningMap<number, StdioCall>();
   readonly #over = new AbortController();
 
   constructor(options: StdioSessionOptions) {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
+import { NEVER } from '../../shared/never.ts';
 import { BackendFault, type BackendSession, type Message } from '../backend/backend.ts';
 import type { Credential } from '../credentials/strategy.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -148,7 +149,8 @@ function ask(env: CallEnvironment, plan: CallPlan, { backend, credential }: Aski
     // It waits for the end of a task, however long that takes (MCP 2025-11-25, Tasks: Result Retrieval).
     timeoutMs: method === 'tasks/result' ? humanPacedMs : requestMs,
     maxTimeoutMs: humanPacedMs,
-    signal,
+    // A call of a client is cancelled by its id; to listen costs more than the rest of its bookkeeping.
+    ...(signal === NEVER ? {} : { signal }),
     onMessage: (message) => onMessage(backend, message),
     ...(trace === undefined ? {} : { headers: trace }),
     ...(onPolling === undefined ? {} : { onPolling }),

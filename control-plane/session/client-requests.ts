@@ -287,24 +287,19 @@ export class ClientRequests {
   #relay(turn: Turn, call: RunningCall, answered: Answered): Answer {
     const { session, caller } = turn;
     const { backend, answer } = answered;
-    if (!mentionsUri(answer.bytes)) return this.#renamed(turn, call, { ...answered, routes: undefined });
+    if (!mentionsUri(answer.bytes)) return this.#renamed(session, call, { answered, routes: undefined });
     const found = this.#options.catalogues.routes(session, caller, backend);
     return found instanceof Promise
-      ? found.then((routes) => this.#renamed(turn, call, { ...answered, routes }))
-      : this.#renamed(turn, call, { ...answered, routes: found });
+      ? found.then((routes) => this.#renamed(session, call, { answered, routes }))
+      : this.#renamed(session, call, { answered, routes: found });
   }
 
   #renamed(
-    { session }: Turn,
+    session: LiveSession,
     call: RunningCall,
-    {
-      backend,
-      answer,
-      place,
-      naming = namesFor(session, call, backend),
-      routes,
-    }: Answered & { readonly routes: Routes | undefined },
+    { answered, routes }: { readonly answered: Answered; readonly routes: Routes | undefined },
   ): readonly Uint8Array[] {
+    const { backend, answer, place, naming = namesFor(session, call, backend) } = answered;
     const { result, error } = answer.scanned;
     const visible = (original: string) => routes?.visibleUri(backend, original) ?? original;
     if (error !== undefined) {

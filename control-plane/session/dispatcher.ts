@@ -161,7 +161,10 @@ export class Dispatcher {
       owes: ids.length,
       requestIds: ids,
       priming: startsWithPriming(session.body.protocolVersion),
-      onDone: (done) => session.streams.delete(done.id),
+      onDone: (done) => {
+        session.streams.delete(done.id);
+        this.#options.slow.forget(done);
+      },
     });
     session.streams.set(stream.id, stream);
     exchange.onDrain = () => stream.drained();

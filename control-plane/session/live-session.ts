@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ChurningMap } from '../../shared/churning.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { MeshError } from '../../shared/errors.ts';
 import type { Message } from '../../shared/json-rpc/message.ts';
@@ -104,9 +105,9 @@ export class LiveSession {
   readonly rearranged: boolean;
   readonly events: EventLog;
   /** By raw JSON-RPC id of the client. */
-  readonly calls = new Map<string, ActiveCall>();
+  readonly calls = new ChurningMap<string, ActiveCall>();
   /** Streams that may still be resumed or are being read, by their id. */
-  readonly streams = new Map<string, ClientStream>();
+  readonly streams = new ChurningMap<string, ClientStream>();
   lastUsedAt: number;
   readonly #env: SessionEnvironment;
   readonly #links: SessionLinks;

@@ -1,10 +1,6 @@
+import { ChurningMap } from '../../shared/churning.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { ClientStream } from './client-stream.ts';
-
-interface Waiting {
-  readonly stream: ClientStream;
-  readonly due: number;
-}
 
 /**
  * Turns answers that take long into streams, so that a client that loses its
@@ -14,7 +10,8 @@ interface Waiting {
 export class SlowStreams {
   readonly #clock: Clock;
   readonly #afterMs: number;
-  #queue: Waiting[] = [];
+  /** When each comes due, the first first. */
+  readonly #waiting = new ChurningMap<ClientStream, number>();
   #stop: (() => void) | undefined;
 
   constructor(clock: Clock, afterMs: number) {
@@ -23,18 +20,24 @@ export class SlowStreams {
   }
 
   add(stream: ClientStream): void {
-    this.#queue.push({ stream, due: this.#clock.now() + this.#afterMs });
+    this.#waiting.set(stream, this.#clock.now() + this.#afterMs);
     this.#stop ??= this.#clock.after(this.#afterMs, () => this.#look());
+  }
+
+  /** It is done. Kept until it would have been slow, all that a call was made of would grow old with it. */
+  forget(stream: ClientStream): void {
+    this.#waiting.delete(stream);
   }
 
   #look(): void {
     this.#stop = undefined;
     const now = this.#clock.now();
-    const waiting = this.#queue.findIndex(({ stream, due }) => due > now && !stream.done);
-    const due = this.#queue.slice(0, waiting < 0 ? undefined : waiting);
-    this.#queue = waiting < 0 ? [] : this.#queue.slice(waiting);
-    for (const { stream } of due) if (stream.attached) stream.start();
-    const next = this.#queue[0];
-    if (next !== undefined) this.#stop = this.#clock.after(Math.max(1, next.due - now), () => this.#look());
+    for (const [stream, due] of this.#waiting) {
+      if (due > now) {
+        this.#stop = this.#clock.after(Math.max(1, due - now), () => this.#look());
+        return;
+      }
+      if (this.#waiting.delete(stream) && stream.attached) stream.start();
+    }
   }
 }

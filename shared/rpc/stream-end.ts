@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning.ts';
 import type { Pieces } from './frame-writer.ts';
 import { Inflow, type Reader } from './inflow.ts';
 import { MAX_UNWRITTEN } from './mesh-protocol.ts';
@@ -49,7 +50,7 @@ export interface StreamCounters {
 export class StreamEnd<F, E extends Reader> {
   readonly outbox: Outbox<F>;
   readonly inflow: Inflow;
-  readonly exchanges = new Map<number, E>();
+  readonly exchanges = new ChurningMap<number, E>();
   late = 0;
   readonly #options: StreamEndOptions<F, E>;
   readonly #pulse: Pulse;

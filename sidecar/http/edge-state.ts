@@ -1,3 +1,4 @@
+import { ChurningSet } from '../../shared/churning.ts';
 import type { SidecarMetrics } from '../ops/metrics.ts';
 import { Buffers } from './buffers.ts';
 import { EventStreams } from './event-streams.ts';
@@ -22,7 +23,7 @@ export class EdgeState {
   readonly metrics: SidecarMetrics;
   readonly buffers: Buffers;
   readonly streams: EventStreams;
-  readonly open = new Set<ExchangeAnswer>();
+  readonly open = new ChurningSet<ExchangeAnswer>();
   readonly running = new RunningIds();
   draining = false;
   #idle: (() => void) | undefined;

@@ -1,9 +1,11 @@
+import { ChurningSet } from '../../shared/churning.ts';
+
 /**
  * The ids of the requests that cross the mesh now, by session. Who answers one by
  * itself looks here first: an id that is in use is the replica's to refuse (-32600).
  */
 export class RunningIds {
-  readonly #keys = new Set<string>();
+  readonly #keys = new ChurningSet<string>();
 
   /** Returns what `end` takes back. */
   begin(sessionId: string | undefined, ids: readonly string[]): readonly string[] {
