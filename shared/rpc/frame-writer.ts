@@ -90,6 +90,13 @@ export class FrameWriter extends protobuf.Writer {
     return this;
   }
 
+  /** Drops what was begun and not finished: a message that could not be encoded is no part of the next one. */
+  override reset(): this {
+    this.#end = 0;
+    this.#forks.length = 0;
+    return this;
+  }
+
   /** What was written since the last time. Valid until something is written again. */
   override finish(): Buffer {
     const message = this.#bytes.subarray(0, this.#end);

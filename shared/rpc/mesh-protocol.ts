@@ -118,13 +118,13 @@ export const CONNECT = {
   responseStream: true,
   // The client of grpc-js copies a message behind its prefix later, when others may have been written.
   requestSerialize: (message: SidecarFrames) => {
-    wire.SidecarFrames.encode(message as outrigger.mesh.v1.ISidecarFrames, WRITER);
+    wire.SidecarFrames.encode(message as outrigger.mesh.v1.ISidecarFrames, WRITER.reset());
     return Buffer.from(WRITER.finish());
   },
   requestDeserialize: (bytes: Buffer) => wire.SidecarFrames.decode(bytes) as ReceivedSidecarFrames,
   // Its server does so at once.
   responseSerialize: (message: ReplicaFrames) => {
-    wire.ReplicaFrames.encode(message as outrigger.mesh.v1.IReplicaFrames, WRITER);
+    wire.ReplicaFrames.encode(message as outrigger.mesh.v1.IReplicaFrames, WRITER.reset());
     return WRITER.finish();
   },
   responseDeserialize: (bytes: Buffer) => wire.ReplicaFrames.decode(bytes) as ReceivedReplicaFrames,

@@ -18,8 +18,8 @@ const ADDITIONS = {
   'shared/rpc/gen/mesh.js': [['return writer;', `return ${NEWER_FIELD};`, 'all']],
   // A frame more of a kind that nobody here knows, in whatever is sent.
   'shared/rpc/mesh-protocol.ts': [
-    ['wire.SidecarFrames.encode(message)', 'wire.SidecarFrames.encode({ frames: [...message.frames, {}] })'],
-    ['wire.ReplicaFrames.encode(message,', 'wire.ReplicaFrames.encode({ frames: [...message.frames, {}] },'],
+    ['wire.SidecarFrames.encode(message ', 'wire.SidecarFrames.encode({ frames: [...message.frames, {}] } '],
+    ['wire.ReplicaFrames.encode(message ', 'wire.ReplicaFrames.encode({ frames: [...message.frames, {}] } '],
   ],
   'sidecar/mesh/replica-stream.ts': [[': [CAPABILITIES', ": ['foresight', CAPABILITIES"]],
   'control-plane/rpc/mesh-service.ts': [[': [CAPABILITIES', ": ['foresight', CAPABILITIES"]],

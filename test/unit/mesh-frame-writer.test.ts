@@ -36,6 +36,18 @@ describe('the frame writer', () => {
     );
   });
 
+  it('keeps nothing of a message that could not be written', () => {
+    const broken = { frames: [{ open: { exchange: 1, requestId: 'one', sessionId: Symbol('none') } }] };
+    expect(() =>
+      CONNECT.responseSerialize({ frames: [{ head: { exchange: 1, sessionId: Symbol('none') } }] } as never),
+    ).to.throw();
+    expect(() => CONNECT.requestSerialize(broken as never)).to.throw();
+    const { frames } = CONNECT.requestDeserialize(
+      CONNECT.requestSerialize({ frames: [{ cancel: { exchange: 7 } }] }),
+    );
+    expect(frames.map(({ cancel }) => cancel?.exchange)).to.deep.equal([7]);
+  });
+
   it('writes lists and maps', () => {
     const writer = new FrameWriter();
     const welcome = { features: ['a', '', 'ü'], anonymous: true, maxMessageBytes: 4_194_304 };
