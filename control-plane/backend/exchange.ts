@@ -55,6 +55,8 @@ const REFUSAL_BYTES = 65_536;
 const DRAIN_BYTES = 65_536;
 const DRAIN_MS = 2_000;
 
+const NOBODY: ExchangeSink = { message() {}, ended() {} };
+
 type Mode = 'head' | 'json' | 'events' | 'refusal' | 'accepted' | 'over';
 
 /** One HTTP request to a backend and the messages of its answer; the handler that undici calls. */
@@ -62,7 +64,7 @@ export class Exchange implements OutgoingHandler, Watched {
   dueAt = Number.POSITIVE_INFINITY;
   /** Whether bytes of the request may have reached the backend. */
   written = false;
-  readonly #sink: ExchangeSink;
+  #sink: ExchangeSink;
   readonly #limits: ExchangeLimits;
   readonly #deadlines: Deadlines;
   readonly #ignoresBody: boolean;
@@ -281,14 +283,17 @@ export class Exchange implements OutgoingHandler, Watched {
 
   #end(outcome: Outcome): void {
     if (this.#mode === 'over') return;
+    const sink = this.#sink;
     this.#close();
-    this.#sink.ended(outcome);
+    sink.ended(outcome);
   }
 
   #close(): void {
     if (this.#mode === 'over') return;
     this.#mode = 'over';
     this.#released();
+    // undici may keep its handler until the connection is used again: a call and its answer are not kept with it.
+    this.#sink = NOBODY;
     this.#first = undefined;
     this.#chunks = undefined;
     if (this.dueAt !== Number.POSITIVE_INFINITY) this.#unwatch();
